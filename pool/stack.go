@@ -1,0 +1,50 @@
+package pool
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// Stack is where a lease was acquired: program counters,
+// looked up only when it is shown. The zero Stack is empty: nobody took it.
+type Stack struct{ counters []uintptr }
+
+// Frames returns the calls, the innermost first, the pool's own left out.
+func (s Stack) Frames() []runtime.Frame {
+	if len(s.counters) == 0 {
+		return nil
+	}
+	var shown []runtime.Frame
+	for frames, more := runtime.CallersFrames(s.counters), true; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if own := strings.HasPrefix(frame.Function, ownFunctions); frame.PC != 0 && (len(shown) > 0 || !own) {
+			shown = append(shown, frame)
+		}
+	}
+	return shown
+}
+
+// ownFunctions begins the name of every function of this package:
+// those of Pool[T], Lease[T] and the like.
+const ownFunctions = "github.com/headpond/headpond/pool."
+
+// Caller returns the innermost call outside headpond, as "file:line function"; "" where unknown.
+func (s Stack) Caller() string {
+	for _, frame := range s.Frames() {
+		if !strings.HasPrefix(frame.Function, "github.com/headpond/headpond/backends/") || strings.HasSuffix(frame.File, "_test.go") {
+			return fmt.Sprintf("%s:%d %s", frame.File, frame.Line, frame.Function)
+		}
+	}
+	return ""
+}
+
+// String returns a line for each call, as "function\n\tfile:line".
+func (s Stack) String() string {
+	var text strings.Builder
+	for _, frame := range s.Frames() {
+		fmt.Fprintf(&text, "%s\n\t%s:%d\n", frame.Function, frame.File, frame.Line)
+	}
+	return text.String()
+}

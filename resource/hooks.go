@@ -1,0 +1,56 @@
+package resource
+
+import (
+	"context"
+	"errors"
+)
+
+// Hooks say what happens to one value of T in its life.
+// Construct is required; any other may be nil.
+//
+// The hooks of one value are never called at the same time;
+// those of different values are.
+// A hook that panics or calls [runtime.Goexit] costs its value and nothing else.
+// A hook should return when its ctx ends.
+// Construct and Destroy are abandoned where they do not;
+// Check, Prepare and Reset run on their caller's goroutine and block it.
+type Hooks[T any] struct {
+	// Construct makes a value.
+	// Its ctx carries the values of the ctx that Acquire was called with,
+	// ends with the pool, and after Policy.ConstructTimeout.
+	// It does not end with the caller: what is built goes to the next in line.
+	Construct func(ctx context.Context) (T, error)
+
+	// Check reports whether value is still alive.
+	// It is called on acquire, when value was idle for Policy.CheckAfterIdle.
+	// Its ctx is as Construct's, with Policy.CheckTimeout.
+	// Where it returns an error, value is destroyed and another is tried.
+	Check func(ctx context.Context, value T) error
+
+	// Prepare fits value to the caller that acquires it.
+	// Its ctx is the caller's own and its only bound, so that it may be kept
+	// for as long as the lease lasts.
+	// Where it returns an error, value is destroyed and Acquire returns the error.
+	Prepare func(ctx context.Context, value T) error
+
+	// Reset brings value back to the state in which the next caller expects it.
+	// It is called on release. Its ctx ends with the pool,
+	// and after Policy.ResetTimeout.
+	// Where it returns an error, value is destroyed.
+	Reset func(ctx context.Context, value T) error
+
+	// Destroy ends value, and has to leave nothing of it behind:
+	// it is called once for every value that Construct returned
+	// and nobody detached.
+	// Its ctx ends after Policy.DestroyTimeout.
+	// An error is counted and observed.
+	Destroy func(ctx context.Context, value T) error
+}
+
+// Validate returns an error that names the hook that is missing.
+func (h Hooks[T]) Validate() error {
+	if h.Construct == nil {
+		return errors.New("Hooks.Construct is nil: a pool needs a way to make a value")
+	}
+	return nil
+}

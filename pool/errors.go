@@ -36,6 +36,7 @@ type Error struct {
 	Err     error    // why
 
 	after time.Duration // what was waited, for the text
+	cause error         // why the last Construct failed, where that is part of Err
 }
 
 // Unwrap returns Err.
@@ -53,8 +54,8 @@ func (e *Error) Error() string {
 	default:
 		if errors.Is(e.Err, ErrAcquireTimeout) {
 			fmt.Fprintf(&text, "no resource within %v", e.after)
-			if e.Err != ErrAcquireTimeout {
-				fmt.Fprintf(&text, ": %v", e.Err)
+			if e.cause != nil {
+				fmt.Fprintf(&text, "; the last Construct failed: %v", e.cause)
 			}
 		} else {
 			text.WriteString(e.Err.Error())

@@ -105,7 +105,7 @@ type Source uint8
 const (
 	Idle    Source = iota + 1 // it lay ready
 	Created                   // it was built for this acquire, or while this one waited
-	Handoff                   // its last holder released it while this one waited
+	Handoff                   // it was handed over while this one waited
 )
 
 var sources = [...]string{"", "idle", "created", "handoff"}

@@ -1,0 +1,236 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/headpond/headpond/internal/gate"
+	"github.com/headpond/headpond/resource"
+)
+
+// attempt is one call of Acquire or TryAcquire.
+type attempt struct {
+	try       bool // neither wait nor build
+	observed  bool
+	source    Source
+	discarded int // values that were handed out in vain
+
+	waits bool          // it had to wait, for the queue or for a build
+	since time.Duration // then
+}
+
+// Acquire returns a lease of a value: one that lies ready, else one that it builds,
+// else, where MaxSize values are live, the next one that is released, first come first served.
+// It blocks until then, or until ctx ends, or for Options.AcquireTimeout.
+//
+// The error is an *Error. To errors.Is it is ErrAcquireTimeout, ErrClosed, ErrSaturated, ErrNested,
+// ctx.Err() together with context.Cause(ctx), or what the Construct, Check or Prepare hook returned.
+func (p *Pool[T]) Acquire(ctx context.Context) (Lease[T], error) {
+	return p.enter(ctx, attempt{})
+}
+
+// TryAcquire is Acquire, but it neither waits nor builds:
+// where no value lies ready it fails with ErrUnavailable.
+// The Check and Prepare hooks run as for Acquire.
+func (p *Pool[T]) TryAcquire(ctx context.Context) (Lease[T], error) {
+	return p.enter(ctx, attempt{try: true})
+}
+
+// enter tells the observer of an acquire.
+func (p *Pool[T]) enter(ctx context.Context, a attempt) (lease Lease[T], err error) {
+	if p.tap == nil || p.tap.Enabled != nil && !p.tap.Enabled(ctx) {
+		return p.acquire(ctx, &a)
+	}
+	a.observed = true
+	began := p.now()
+	ctx = p.tap.begin(ctx, Event{Op: Acquire})
+	err = errExited // unless acquire returns
+	defer func() {
+		event := Event{Op: Acquire, Took: p.now() - began, Discarded: a.discarded, Err: err}
+		if err == nil {
+			event.ID, event.Source = lease.entry.id, a.source
+		}
+		p.tap.end(ctx, event)
+	}()
+	lease, err = p.acquire(ctx, &a)
+	if err == nil {
+		lease.entry.ctx = ctx
+	}
+	return lease, err
+}
+
+func (p *Pool[T]) acquire(ctx context.Context, a *attempt) (Lease[T], error) {
+	for {
+		if ctx.Err() != nil {
+			p.gate.Refused(outcomeOf(ctx))
+			return Lease[T]{}, p.gaveUp(ctx, a)
+		}
+		e, err := p.next(ctx, a)
+		if err != nil {
+			return Lease[T]{}, err
+		}
+		now := p.now()
+		reason, err := p.admit(ctx, e, now, a.observed)
+		if reason == resource.None {
+			return e.begin(now), nil
+		}
+		p.gate.Retire(true)
+		p.destroy(e, reason)
+		a.discarded++
+		if err, ok := err.(*Error); ok {
+			return Lease[T]{}, err
+		}
+		if most := p.gate.Snapshot(0).Max + 1; a.discarded >= most {
+			return Lease[T]{}, p.fail(Check, fmt.Errorf("none of %d values was fit, the last one for %v: %w", most, reason, err))
+		}
+	}
+}
+
+// admit looks at an entry that the gate handed out. It returns the reason why it can't be used, if any,
+// and the hook's error: an *Error where that is the caller's.
+func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, observed bool) (resource.Reason, error) {
+	if reason := p.retire(e, now); reason != resource.None {
+		return reason, errors.New(reason.String())
+	}
+	if p.hooks.Check != nil && now-e.idleSince >= p.options.Policy.CheckAfterIdle {
+		if err := p.call(ctx, e, Check, p.hooks.Check, observed); err != nil {
+			return reasonOf(err, resource.CheckFailed), err
+		}
+	}
+	if p.hooks.Prepare != nil {
+		if err := p.call(ctx, e, Prepare, p.hooks.Prepare, observed); err != nil {
+			return reasonOf(err, resource.PrepareFailed), p.fail(Prepare, err)
+		}
+	}
+	return resource.None, nil
+}
+
+// next returns the entry whose turn it is.
+func (p *Pool[T]) next(ctx context.Context, a *attempt) (e *entry[T], err error) {
+	var turn gate.Turn
+	if a.try {
+		e, turn = p.gate.TakeIdle()
+	} else {
+		e, turn = p.gate.Take()
+	}
+	a.source = Idle
+	switch {
+	case turn == gate.Value:
+		return e, nil
+	case turn == gate.Closed:
+		return nil, p.fail(Acquire, ErrClosed)
+	case a.try:
+		return nil, p.fail(Acquire, ErrUnavailable)
+	}
+	return p.wait(ctx, a, turn)
+}
+
+// wait waits for an entry: in the queue, or until it is built.
+func (p *Pool[T]) wait(ctx context.Context, a *attempt, turn gate.Turn) (e *entry[T], err error) {
+	if !a.waits {
+		a.waits, a.since = true, p.now()
+	}
+	var waiter *gate.Waiter[*entry[T]]
+	if turn == gate.Busy {
+		if mark := p.marked(ctx); mark != nil {
+			return nil, p.fail(Acquire, fmt.Errorf("%w: %s, and here %s", ErrNested, mark.place(), here()))
+		}
+		if e, waiter, turn = p.gate.Queue(a.since); turn == gate.Value {
+			return e, nil
+		}
+	}
+	for {
+		switch turn {
+		case gate.Build:
+			var builder *gate.Builder[*entry[T]]
+			builder, waiter = p.gate.Expect()
+			p.startBuild(ctx, builder, a.observed)
+		case gate.Saturated:
+			return nil, p.fail(Acquire, ErrSaturated)
+		case gate.Closed:
+			return nil, p.fail(Acquire, ErrClosed)
+		}
+		grant, outcome := p.await(ctx, waiter, a.since)
+		switch turn = grant.Turn; turn {
+		case gate.Value:
+			a.source = Handoff
+			if grant.Fresh {
+				a.source = Created
+			}
+			return grant.Value, nil
+		case gate.Failed:
+			return nil, p.fail(Construct, grant.Err)
+		case gate.Busy:
+			if outcome == gate.TimedOut && ctx.Err() == nil {
+				return nil, p.timedOut(a)
+			}
+			return nil, p.gaveUp(ctx, a)
+		}
+	}
+}
+
+// await waits on waiter until there is a grant, ctx ends, or AcquireTimeout has passed since then.
+func (p *Pool[T]) await(ctx context.Context, waiter *gate.Waiter[*entry[T]], since time.Duration) (gate.Grant[*entry[T]], gate.Outcome) {
+	var expired <-chan time.Time
+	if limit := p.options.AcquireTimeout; limit > 0 {
+		limit -= p.now() - since
+		if waiter.Timer == nil {
+			waiter.Timer = time.NewTimer(limit)
+		} else {
+			waiter.Timer.Reset(limit)
+		}
+		expired = waiter.Timer.C
+	}
+	outcome := gate.Granted
+	select {
+	case <-waiter.Ready:
+	case <-expired:
+		outcome = gate.TimedOut
+	case <-ctx.Done():
+		outcome = outcomeOf(ctx)
+	}
+	if expired != nil {
+		waiter.Timer.Stop()
+	}
+	return p.gate.Leave(waiter, p.now(), outcome), outcome
+}
+
+// outcomeOf says how a wait ended whose ctx has ended.
+func outcomeOf(ctx context.Context) gate.Outcome {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return gate.TimedOut
+	}
+	return gate.Cancelled
+}
+
+// timedOut is the error of an acquire that took AcquireTimeout.
+func (p *Pool[T]) timedOut(a *attempt) error {
+	e := p.failHeld(Acquire, ErrAcquireTimeout, p.now()-a.since)
+	if e.cause = p.gate.Snapshot(0).Cause; e.cause != nil {
+		e.Err = fmt.Errorf("%w; the last Construct failed: %w", ErrAcquireTimeout, e.cause)
+	}
+	return e
+}
+
+// gaveUp is the error of an acquire whose ctx has ended.
+func (p *Pool[T]) gaveUp(ctx context.Context, a *attempt) error {
+	var after time.Duration
+	if a.waits {
+		after = p.now() - a.since
+		if outcomeOf(ctx) == gate.TimedOut {
+			return p.failHeld(Acquire, ended(ctx), after)
+		}
+	}
+	e := p.fail(Acquire, ended(ctx))
+	e.after = after
+	return e
+}
+
+// here returns where the pool was called, as Stack.Caller does.
+func here() string {
+	var counters [32]uintptr
+	return Stack{counters[:runtime.Callers(2, counters[:])]}.Caller()
+}

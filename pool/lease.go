@@ -1,0 +1,95 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headpond/headpond/resource"
+)
+
+// Lease is one acquired value. It is a small value: copy it freely, all copies are the same lease.
+// It ends once, by Release, Discard or Detach, from any goroutine;
+// what comes later does nothing, even when another caller holds the value by then.
+// The zero Lease has ended.
+type Lease[T any] struct {
+	entry *entry[T]
+	turn  uint64
+}
+
+// Value returns the value. It panics once the lease has ended:
+// the value may be somebody else's by then.
+func (l Lease[T]) Value() T {
+	if l.entry == nil || l.entry.turn.Load() != l.turn {
+		panic(l.misuse("Value"))
+	}
+	return l.entry.value
+}
+
+// Release ends the lease and returns the value to the pool. It runs the Reset hook,
+// with Policy.ResetTimeout, and otherwise does not block.
+func (l Lease[T]) Release() {
+	if l.end() {
+		l.entry.pool.release(l.entry, resource.None)
+	}
+}
+
+// Discard ends the lease and destroys the value, in the background.
+func (l Lease[T]) Discard() {
+	if l.end() {
+		l.entry.pool.release(l.entry, resource.Discarded)
+	}
+}
+
+// Detach ends the lease and returns the value, which is the caller's from now on:
+// the pool forgets it, and has room for another. It panics once the lease has ended.
+func (l Lease[T]) Detach() T {
+	if !l.end() {
+		panic(l.misuse("Detach"))
+	}
+	l.entry.pool.releaseDetached(l.entry)
+	return l.entry.value
+}
+
+// Info returns the value's age and how often it was used before.
+// The zero Lease has none.
+func (l Lease[T]) Info() resource.Info {
+	if l.entry == nil {
+		return resource.Info{}
+	}
+	return resource.Info{Age: l.entry.pool.now() - l.entry.born, Jitter: l.entry.jitter, Uses: int(l.turn / 2)}
+}
+
+// end ends the lease, and reports whether this call did.
+func (l Lease[T]) end() bool {
+	return l.entry != nil && l.entry.turn.CompareAndSwap(l.turn, l.turn+1)
+}
+
+func (l Lease[T]) misuse(method string) string {
+	if l.entry == nil {
+		return fmt.Sprintf("headpond/pool: %s of the zero Lease: Acquire returned an error, or was never called", method)
+	}
+	return fmt.Sprintf("headpond/pool %q: %s of a lease that has ended: resource #%d was released, discarded or detached before",
+		l.entry.pool.options.Name, method, l.entry.id)
+}
+
+// Do acquires a value, calls use with it, and ends the lease.
+// It returns the error of Acquire, or that of use as it is.
+// Where use panics or calls runtime.Goexit, the value is destroyed and the panic goes on.
+// The ctx that use gets knows of the lease: an Acquire with it that would have to wait fails with ErrNested.
+func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T) error) error {
+	lease, err := p.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	returned := false
+	defer func() {
+		if returned {
+			lease.Release()
+		} else if lease.end() {
+			p.release(lease.entry, resource.Panicked)
+		}
+	}()
+	err = use(context.WithValue(ctx, markKey[T]{p}, leaseMark[T]{lease}), lease.Value())
+	returned = true
+	return err
+}

@@ -114,7 +114,7 @@ func (p *Pool[T]) next(ctx context.Context, a *attempt) (e *entry[T], err error)
 	if a.try {
 		e, turn = p.gate.TakeIdle()
 	} else {
-		e, turn = p.gate.Take()
+		e, turn = p.gate.Take(a.discarded > 0)
 	}
 	a.source = Idle
 	switch {
@@ -138,7 +138,7 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt, turn gate.Turn) (e *entr
 		if mark := p.marked(ctx); mark != nil {
 			return nil, p.fail(Acquire, fmt.Errorf("%w: %s, and here %s", ErrNested, mark.place(), here()))
 		}
-		if e, waiter, turn = p.gate.Queue(a.since); turn == gate.Value {
+		if e, waiter, turn = p.gate.Queue(a.since, a.discarded > 0); turn == gate.Value {
 			return e, nil
 		}
 	}

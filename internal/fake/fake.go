@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"testing"
 
 	"github.com/headpond/headpond/resource"
 )
@@ -24,7 +23,7 @@ type Value struct {
 	ID                                     int
 	Checked, Prepared, WasReset, Destroyed int
 
-	mu    sync.Mutex // protects the counts: Destroyed may be read by the test
+	mu sync.Mutex // protects the counts: Destroyed may be read by the test
 }
 
 // Hooks returns hooks that only record.
@@ -89,8 +88,9 @@ func (m *Maker) Live() (now, most int) {
 }
 
 // Finished fails the test where a fake was not destroyed, or not once.
-func (m *Maker) Finished(t testing.TB) {
-	t.Helper()
+func (m *Maker) Finished(t interface {
+	Errorf(format string, args ...any)
+}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, v := range m.values {

@@ -97,9 +97,10 @@ func New[V any](max, minIdle, maxWaiters int, refill func(*Builder[V])) *Gate[V]
 
 // Take returns an idle value, or the turn to build one, where nobody waits for either;
 // otherwise Busy or Closed. After Build the caller goes on with Expect.
-func (g *Gate[V]) Take() (value V, turn Turn) {
+// One whose turn it was before, and who was handed a value in vain, is ahead of those who wait.
+func (g *Gate[V]) Take(ahead bool) (value V, turn Turn) {
 	g.mu.Lock()
-	value, turn = g.take()
+	value, turn = g.take(ahead)
 	g.mu.Unlock()
 	return value, turn
 }
@@ -109,38 +110,42 @@ func (g *Gate[V]) TakeIdle() (value V, turn Turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || len(g.idle) > 0 {
-		return g.take()
+		return g.take(false)
 	}
 	return value, Busy
 }
 
 // Queue is Take, but where Take would return Busy it takes a place in the queue
 // and returns Wait, or Saturated where too many wait.
-func (g *Gate[V]) Queue(now time.Duration) (value V, waiter *Waiter[V], turn Turn) {
+func (g *Gate[V]) Queue(now time.Duration, ahead bool) (value V, waiter *Waiter[V], turn Turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	value, turn = g.take()
+	value, turn = g.take(ahead)
 	if turn != Busy {
 		return value, nil, turn
 	}
-	if g.maxWaiters > 0 && g.queue.len >= g.maxWaiters {
+	if g.maxWaiters > 0 && g.queue.len >= g.maxWaiters && !ahead {
 		g.counts.Saturated++
 		return value, nil, Saturated
 	}
 	g.counts.Waited++
 	waiter = g.waiter()
 	waiter.queued, waiter.since = true, now
-	g.queue.push(waiter)
+	if ahead {
+		g.queue.pushFirst(waiter)
+	} else {
+		g.queue.push(waiter)
+	}
 	return value, waiter, Wait
 }
 
 // take is Take with the lock held.
-func (g *Gate[V]) take() (value V, turn Turn) {
+func (g *Gate[V]) take(ahead bool) (value V, turn Turn) {
 	if g.closed {
 		return value, Closed
 	}
 	g.used = true
-	if g.suspended || g.queue.first != nil {
+	if g.suspended || g.queue.first != nil && !ahead {
 		return value, Busy
 	}
 	if len(g.idle) > 0 {

@@ -136,6 +136,17 @@ func (l *list[V]) push(w *Waiter[V]) {
 	l.len++
 }
 
+func (l *list[V]) pushFirst(w *Waiter[V]) {
+	w.in, w.next = l, l.first
+	if l.first == nil {
+		l.last = w
+	} else {
+		l.first.prev = w
+	}
+	l.first = w
+	l.len++
+}
+
 func (l *list[V]) remove(w *Waiter[V]) {
 	if w.prev == nil {
 		l.first = w.next

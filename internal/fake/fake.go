@@ -11,11 +11,12 @@ import (
 
 // Maker makes fakes, and watches over all of them.
 type Maker struct {
-	mu        sync.Mutex // protects the following
-	values    []*Value
-	destroyed int
-	live      int
-	most      int
+	mu     sync.Mutex // protects the following
+	values []*Value
+	live   int
+	most   int
+	misuse []string
+	script Script
 }
 
 // Value is a fake resource. Its fields are written by the hooks, which own it while they run.
@@ -33,7 +34,7 @@ func (m *Maker) Hooks() resource.Hooks[*Value] {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			if v.Destroyed > 0 {
-				panic(fmt.Sprintf("fake: value %d is used after its end", v.ID))
+				m.misused(v)
 			}
 			*of(v)++
 			return nil
@@ -53,24 +54,43 @@ func (m *Maker) Hooks() resource.Hooks[*Value] {
 
 // Make makes a fake.
 func (m *Maker) Make() *Value {
+	m.count(1)
+	return m.add()
+}
+
+// add records a fake that counts as live already.
+func (m *Maker) add() *Value {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := &Value{ID: len(m.values) + 1}
 	m.values = append(m.values, v)
-	m.live++
-	m.most = max(m.most, m.live)
 	return v
 }
 
 // Destroy ends a fake.
 func (m *Maker) Destroy(v *Value) {
+	v.end()
+	m.count(-1)
+}
+
+func (v *Value) end() {
 	v.mu.Lock()
 	v.Destroyed++
 	v.mu.Unlock()
+}
+
+// count counts how many live.
+func (m *Maker) count(more int) {
 	m.mu.Lock()
-	m.destroyed++
-	m.live--
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	m.live += more
+	m.most = max(m.most, m.live)
+}
+
+func (m *Maker) misused(v *Value) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.misuse = append(m.misuse, fmt.Sprintf("value %d was used after its end", v.ID))
 }
 
 // Made returns how many fakes were made.
@@ -87,12 +107,15 @@ func (m *Maker) Live() (now, most int) {
 	return m.live, m.most
 }
 
-// Finished fails the test where a fake was not destroyed, or not once.
+// Finished fails the test where a fake was not destroyed, or not once, or used after that.
 func (m *Maker) Finished(t interface {
 	Errorf(format string, args ...any)
 }) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, misuse := range m.misuse {
+		t.Errorf("%s", misuse)
+	}
 	for _, v := range m.values {
 		v.mu.Lock()
 		if v.Destroyed != 1 {

@@ -96,12 +96,12 @@ func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, obs
 		return reason, errors.New(reason.String())
 	}
 	if p.hooks.Check != nil && now-e.idleSince >= p.options.Policy.CheckAfterIdle {
-		if err := p.call(ctx, e, Check, p.hooks.Check, observed); err != nil {
+		if err := p.call(ctx, now, e, Check, p.hooks.Check, observed); err != nil {
 			return reasonOf(err, resource.CheckFailed), err
 		}
 	}
 	if p.hooks.Prepare != nil {
-		if err := p.call(ctx, e, Prepare, p.hooks.Prepare, observed); err != nil {
+		if err := p.call(ctx, now, e, Prepare, p.hooks.Prepare, observed); err != nil {
 			return reasonOf(err, resource.PrepareFailed), p.fail(Prepare, err)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 // errExited is what an observer sees of an operation in which a hook called runtime.Goexit.
 var errExited = errors.New("a hook called runtime.Goexit")
 
-// call calls one of the hooks that run on their caller's goroutine.
+// call calls one of the hooks that run on their caller's goroutine. Its timeout counts from now.
 // A panic becomes an error. runtime.Goexit can't be stopped: the entry is destroyed and call does not return.
-func (p *Pool[T]) call(ctx context.Context, e *entry[T], op Op, hook func(context.Context, T) error, observed bool) (err error) {
+func (p *Pool[T]) call(ctx context.Context, now time.Duration, e *entry[T], op Op, hook func(context.Context, T) error, observed bool) (err error) {
 	event := Event{Op: op, ID: e.id}
 	var began time.Duration
 	if observed {
@@ -31,7 +31,7 @@ func (p *Pool[T]) call(ctx context.Context, e *entry[T], op Op, hook func(contex
 		if op == Reset {
 			timeout = p.options.Policy.ResetTimeout
 		}
-		e.hook.begin(ctx, op, timeout)
+		e.hook.begin(ctx, now, op, timeout)
 		inner = e.hook
 	}
 	returned := false
@@ -86,9 +86,9 @@ type hookContext[T any] struct {
 	cancel  context.CancelFunc
 }
 
-func (c *hookContext[T]) begin(values context.Context, op Op, timeout time.Duration) {
+func (c *hookContext[T]) begin(values context.Context, now time.Duration, op Op, timeout time.Duration) {
 	c.mu.Lock()
-	c.values, c.op, c.timeout, c.began = values, op, timeout, c.pool.now()
+	c.values, c.op, c.timeout, c.began = values, op, timeout, now
 	c.mu.Unlock()
 }
 

@@ -65,10 +65,11 @@ func New[T any](hooks resource.Hooks[T], options Options) (*Pool[T], error) {
 		hooks:   hooks,
 		options: options,
 		limited: policy.MaxLifetime > 0 || policy.MaxIdleTime > 0 || policy.MaxUses > 0,
-		clocked: policy.MaxLifetime > 0 || policy.MaxIdleTime > 0 || hooks.Check != nil && policy.CheckAfterIdle > 0 || options.LeakAfter > 0,
-		start:   time.Now(),
-		live:    make(map[uint64]*entry[T]),
-		detach:  func() {},
+		clocked: policy.MaxLifetime > 0 || policy.MaxIdleTime > 0 || options.LeakAfter > 0 ||
+			hooks.Check != nil && policy.CheckAfterIdle > 0 || hooks.Reset != nil,
+		start:  time.Now(),
+		live:   make(map[uint64]*entry[T]),
+		detach: func() {},
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.gate = gate.New(options.MaxSize, options.MinIdle, options.MaxWaiters, func(b *gate.Builder[*entry[T]]) {

@@ -77,20 +77,6 @@ func TestAcquireTimeoutSaysWhatToDo(t *testing.T) {
 	})
 }
 
-func TestRow17ASecondReleaseIsNothing(t *testing.T) {
-	p, _ := newPool(t, pool.Options{MaxSize: 1})
-	first := acquire(t, p)
-	first.Release()
-	second := acquire(t, p)
-	first.Release()
-	first.Discard()
-	assert.Equal(t, 1, p.Stats().Held, "a stale lease does not touch the next holder")
-	assert.NotPanics(t, func() { second.Value() })
-	assert.PanicsWithValue(t, `headpond/pool "pool": Value of a lease that has ended: resource #1 was released, discarded or detached before`, func() { first.Value() })
-	assert.Panics(t, func() { first.Detach() })
-	second.Release()
-}
-
 func TestDoEndsItsLease(t *testing.T) {
 	p, maker := newPool(t, pool.Options{MaxSize: 1})
 	failure := errors.New("use failed")

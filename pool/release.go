@@ -73,7 +73,7 @@ func (p *Pool[T]) giveBack(ctx context.Context, e *entry[T], now time.Duration, 
 		reason = p.retire(e, now)
 	}
 	if reason == resource.None && p.hooks.Reset != nil {
-		if err = p.call(ctx, e, Reset, p.hooks.Reset, observed); err != nil {
+		if err = p.call(ctx, now, e, Reset, p.hooks.Reset, observed); err != nil {
 			reason = reasonOf(err, resource.ResetFailed)
 		}
 	}

@@ -80,8 +80,9 @@ func (p *Pool[T]) construct(ctx context.Context) (*entry[T], error) {
 	}
 	e := &entry[T]{
 		pool: p, value: value, id: event.ID, generation: order.generation,
-		born: now, idleSince: now, jitter: jitter(p.options.Policy.LifetimeJitter),
+		born: now, idleSince: now, jitter: jitter(p.options.Policy.LifetimeJitter), last: free,
 	}
+	e.held.Store(free)
 	if p.options.LeakAfter > 0 {
 		e.stack = make([]uintptr, 0, 32)
 	}

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,12 +23,14 @@ type entry[T any] struct {
 	born       time.Duration // since the pool's start
 	jitter     time.Duration
 
-	// turn is odd while a lease is out, and that lease's own: who moves it on has ended the lease.
-	turn  atomic.Uint64
-	since atomic.Int64 // of the lease, as a time.Duration
+	// held is when the lease that is out began, in nanoseconds since the pool's start, and that lease's own:
+	// no two leases of an entry have the same. Who swaps it for free has ended the lease.
+	held atomic.Int64
 
 	// The following belong to whoever the gate gave the entry to.
 
+	last      int64 // held of the last lease
+	uses      int   // leases that have ended
 	idleSince time.Duration
 	hook      *hookContext[T]
 	ctx       context.Context // of the lease, from Tap.Begin; nil: it is not observed
@@ -38,13 +42,13 @@ type entry[T any] struct {
 	reported bool // the lease that is out, as a leak
 }
 
+// free is entry.held while no lease is out.
+const free = -1
+
 // info is what the policy asks for, at a time when the entry is not held.
 func (e *entry[T]) info(now time.Duration) resource.Info {
-	return resource.Info{Age: now - e.born, Idle: now - e.idleSince, Jitter: e.jitter, Uses: e.uses()}
+	return resource.Info{Age: now - e.born, Idle: now - e.idleSince, Jitter: e.jitter, Uses: e.uses}
 }
-
-// uses is how many leases of it have ended.
-func (e *entry[T]) uses() int { return int(e.turn.Load() / 2) }
 
 // begin makes a lease.
 func (e *entry[T]) begin(now time.Duration) Lease[T] {
@@ -53,41 +57,39 @@ func (e *entry[T]) begin(now time.Duration) Lease[T] {
 		e.stack = e.stack[:runtime.Callers(2, e.stack[:cap(e.stack)])]
 		e.mu.Unlock()
 	}
-	e.since.Store(int64(now))
-	return Lease[T]{entry: e, turn: e.turn.Add(1)}
+	e.last = max(int64(now), e.last+1)
+	e.held.Store(e.last)
+	return Lease[T]{entry: e, began: e.last, uses: e.uses}
 }
 
-// holder returns who holds the entry, if anybody does.
-func (e *entry[T]) holder(now time.Duration) (holder Holder, held bool) {
-	turn := e.turn.Load()
-	since := time.Duration(e.since.Load())
+// holder returns the lease that began then.
+func (e *entry[T]) holder(began int64, now time.Duration) Holder {
+	holder := Holder{ID: e.id, Since: e.pool.start.Add(time.Duration(began)), Held: now - time.Duration(began)}
 	if e.pool.options.LeakAfter > 0 {
 		e.mu.Lock()
-		holder.Stack.counters = append([]uintptr(nil), e.stack...)
+		holder.Stack = Stack{slices.Clone(e.stack)}
 		e.mu.Unlock()
 	}
-	if turn%2 == 0 || e.turn.Load() != turn {
-		return Holder{}, false
-	}
-	holder.ID, holder.Uses = e.id, int(turn/2)+1
-	holder.Since, holder.Held = e.pool.start.Add(since), now-since
-	return holder, true
+	return holder
+}
+
+// entries returns what is live.
+func (p *Pool[T]) entries() []*entry[T] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.live))
 }
 
 // Holders returns the leases that have not ended, the longest held first.
 // It looks at every live value, and does not hold up Acquire or Release.
 func (p *Pool[T]) Holders() []Holder {
-	p.mu.Lock()
-	entries := make([]*entry[T], 0, len(p.live))
-	for _, e := range p.live {
-		entries = append(entries, e)
-	}
-	p.mu.Unlock()
 	var holders []Holder
 	now := p.now()
-	for _, e := range entries {
-		if holder, held := e.holder(now); held {
-			holders = append(holders, holder)
+	for _, e := range p.entries() {
+		if began := e.held.Load(); began != free {
+			if holder := e.holder(began, now); e.held.Load() == began {
+				holders = append(holders, holder)
+			}
 		}
 	}
 	return sortHolders(holders)

@@ -13,13 +13,14 @@ import (
 // The zero Lease has ended.
 type Lease[T any] struct {
 	entry *entry[T]
-	turn  uint64
+	began int64 // entry.held while the lease is out
+	uses  int   // of the value, before
 }
 
 // Value returns the value. It panics once the lease has ended:
 // the value may be somebody else's by then.
 func (l Lease[T]) Value() T {
-	if l.entry == nil || l.entry.turn.Load() != l.turn {
+	if l.entry == nil || l.entry.held.Load() != l.began {
 		panic(l.misuse("Value"))
 	}
 	return l.entry.value
@@ -56,12 +57,12 @@ func (l Lease[T]) Info() resource.Info {
 	if l.entry == nil {
 		return resource.Info{}
 	}
-	return resource.Info{Age: l.entry.pool.now() - l.entry.born, Jitter: l.entry.jitter, Uses: int(l.turn / 2)}
+	return resource.Info{Age: l.entry.pool.now() - l.entry.born, Jitter: l.entry.jitter, Uses: l.uses}
 }
 
 // end ends the lease, and reports whether this call did.
 func (l Lease[T]) end() bool {
-	return l.entry != nil && l.entry.turn.CompareAndSwap(l.turn, l.turn+1)
+	return l.entry != nil && l.entry.held.CompareAndSwap(l.began, free)
 }
 
 func (l Lease[T]) misuse(method string) string {

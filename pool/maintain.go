@@ -56,24 +56,32 @@ func (p *Pool[T]) maintain() {
 
 // reportLeaks reports the leases that are out for longer than LeakAfter, each once.
 func (p *Pool[T]) reportLeaks() {
-	for _, holder := range p.Holders() {
-		if holder.Held < p.options.LeakAfter {
-			return // they come the longest held first
-		}
-		p.mu.Lock()
-		e := p.live[holder.ID]
-		p.mu.Unlock()
-		if e == nil {
+	now := p.now()
+	for _, e := range p.entries() {
+		began := e.held.Load()
+		if began == free || now-time.Duration(began) < p.options.LeakAfter {
 			continue
 		}
+		leak := Leak{Holder: e.holder(began, now)}
 		e.mu.Lock()
-		if turn := e.turn.Load(); turn%2 == 1 && int(turn/2)+1 == holder.Uses && !e.reported {
+		if e.held.Load() == began && !e.reported {
 			e.reported = true
 			p.leaked.Add(1)
 			if p.tap != nil && p.tap.Leak != nil {
-				p.tap.Leak(Leak{Holder: holder})
+				p.tap.Leak(leak)
 			}
 		}
 		e.mu.Unlock()
 	}
+}
+
+// cameBack reports the end of a lease that was reported as a leak.
+func (p *Pool[T]) cameBack(e *entry[T], now time.Duration) {
+	leak := Leak{Holder: e.holder(e.last, now), Returned: true}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.reported && p.tap != nil && p.tap.Leak != nil {
+		p.tap.Leak(leak)
+	}
+	e.reported = false
 }

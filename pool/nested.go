@@ -25,12 +25,11 @@ func (p *Pool[T]) marked(ctx context.Context) mark {
 // leaseMark is in the ctx that Do hands out.
 type leaseMark[T any] struct{ lease Lease[T] }
 
-func (m leaseMark[T]) live() bool { return m.lease.entry.turn.Load() == m.lease.turn }
+func (m leaseMark[T]) live() bool { return m.lease.entry.held.Load() == m.lease.began }
 
 func (m leaseMark[T]) place() string {
 	e := m.lease.entry
-	holder, _ := e.holder(e.pool.now())
-	return "it holds " + holder.String()
+	return "it holds " + e.holder(m.lease.began, e.pool.now()).String()
 }
 
 // hookMark is in the ctx of a hook, which is not used after its return.

@@ -132,7 +132,6 @@ type Holder struct {
 	ID    uint64        // of the value
 	Since time.Time     // when it was acquired
 	Held  time.Duration // how long ago that was
-	Uses  int           // how often the value was acquired, this time included
 	Stack Stack         // where it was acquired; empty without Options.LeakAfter
 }
 

@@ -15,8 +15,8 @@ func (p *Pool[T]) release(e *entry[T], reason resource.Reason) {
 		var now time.Duration
 		if p.clocked {
 			now = p.now()
-			p.cameBack(e, now)
 		}
+		p.endLease(e, now)
 		_, _ = p.giveBack(context.Background(), e, now, reason, false)
 		return
 	}
@@ -37,7 +37,7 @@ func (p *Pool[T]) releaseDetached(e *entry[T]) {
 		p.gate.Detach()
 	}
 	if e.ctx == nil {
-		p.cameBack(e, p.now())
+		p.endLease(e, p.now())
 		forget()
 		return
 	}
@@ -47,14 +47,22 @@ func (p *Pool[T]) releaseDetached(e *entry[T]) {
 	})
 }
 
+// endLease notes that the lease has ended.
+func (p *Pool[T]) endLease(e *entry[T], now time.Duration) {
+	e.uses++
+	if p.options.LeakAfter > 0 {
+		p.cameBack(e, now)
+	}
+}
+
 // releaseObserved calls take between Begin and End, even where a hook calls runtime.Goexit.
 func (p *Pool[T]) releaseObserved(e *entry[T], take func(ctx context.Context, now time.Duration, event *Event)) {
 	now := p.now()
-	p.cameBack(e, now)
+	p.endLease(e, now)
 	event := Event{Op: Release, ID: e.id}
 	ctx := p.tap.begin(e.ctx, event)
 	e.ctx = nil
-	event.Held = now - time.Duration(e.since.Load())
+	event.Held = now - time.Duration(e.last)
 	event.Outcome, event.Reason = Destroyed, resource.Panicked // unless take returns
 	defer func() {
 		event.Took = p.now() - now
@@ -119,24 +127,4 @@ func (p *Pool[T]) retire(e *entry[T], now time.Duration) resource.Reason {
 		return p.options.Policy.Retire(e.info(now))
 	}
 	return resource.None
-}
-
-// cameBack reports the end of a lease that was reported as a leak.
-func (p *Pool[T]) cameBack(e *entry[T], now time.Duration) {
-	if p.options.LeakAfter == 0 {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.reported {
-		return
-	}
-	e.reported = false
-	if p.tap != nil && p.tap.Leak != nil {
-		since := time.Duration(e.since.Load())
-		p.tap.Leak(Leak{Returned: true, Holder: Holder{
-			ID: e.id, Since: p.start.Add(since), Held: now - since, Uses: e.uses(),
-			Stack: Stack{append([]uintptr(nil), e.stack...)},
-		}})
-	}
 }

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+
+	_ "github.com/mattn/go-sqlite3"
+	_ "modernc.org/sqlite"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// What everybody does, in the same words.
+const (
+	people   = 10_000
+	accounts = 1_000
+
+	schema = `
+		PRAGMA journal_mode = WAL;
+		CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, score INTEGER NOT NULL);
+		CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
+		CREATE TABLE entries (id INTEGER PRIMARY KEY, account INTEGER NOT NULL, amount INTEGER NOT NULL);
+		WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+			INSERT INTO people SELECT i, 'person ' || i, 'person.' || i || '@example.com', i % 100 FROM n;
+		INSERT INTO accounts SELECT id, 0 FROM people WHERE id < 1000;`
+
+	point  = `SELECT name FROM people WHERE id = ?`
+	scan   = `SELECT id, name, email, score FROM people WHERE id >= ? ORDER BY id LIMIT 20`
+	insert = `INSERT INTO entries (account, amount) VALUES (?, 1)`
+	update = `UPDATE accounts SET balance = balance + 1 WHERE id = ?`
+)
+
+// A store is a way to use one SQLite file from many goroutines.
+type store struct {
+	name, settings string
+	open           func(path, synchronous string, readers, writers int) database
+}
+
+// database is an open one.
+type database struct {
+	point    func(ctx context.Context, id int) error                   // one row by its key
+	scan     func(ctx context.Context, id int) error                   // 20 rows, all columns
+	snapshot func(ctx context.Context, ids [10]int, then func()) error // 10 point reads in one transaction, which then, if not nil, prolongs
+	write    func(ctx context.Context, account int) error              // an insert and an update in one transaction
+	close    func()
+}
+
+var (
+	bare = store{"bare connection", "zombiezen's Conn with statements cached and an interrupt armed once; no pool, one goroutine", openBare}
+
+	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy, its defaults; statements cached; " +
+		"one pool for reading and one for writing, with sqlitex.ImmediateTransaction", openSqlitex}
+
+	mattn = store{"mattn", "database/sql; _journal_mode=WAL, _busy_timeout=10000, _mutex=no; statements prepared; " +
+		"one sql.DB for reading and one with _txlock=immediate for writing; all connections kept idle",
+		openSQLite("sqlite3", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_synchronous=%s&_txlock=%s")}
+
+	modernc = store{"modernc", "database/sql; as mattn, but for _mutex, which it does not know",
+		openSQLite("sqlite", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_synchronous=%s&_txlock=%s")}
+)
+
+// With a connection of zombiezen's.
+
+// A lender lends use a connection, and may put a transaction around it.
+type lender func(ctx context.Context, use func(ctx context.Context, conn *sqlite.Conn) error) error
+
+// lent is a database whose connections come from lenders:
+// as they are, in a transaction for reading, and in one for writing.
+func lent(plain, reading, writing lender, close func()) database {
+	return database{
+		point: func(ctx context.Context, id int) error {
+			return plain(ctx, func(_ context.Context, conn *sqlite.Conn) error { return pointOn(conn, id) })
+		},
+		scan: func(ctx context.Context, id int) error {
+			return plain(ctx, func(_ context.Context, conn *sqlite.Conn) error { return scanOn(conn, id) })
+		},
+		snapshot: func(ctx context.Context, ids [10]int, then func()) error {
+			return reading(ctx, func(_ context.Context, conn *sqlite.Conn) error { return snapshotOn(conn, ids, then) })
+		},
+		write: func(ctx context.Context, account int) error {
+			return writing(ctx, func(_ context.Context, conn *sqlite.Conn) error { return writeOn(conn, account) })
+		},
+		close: close,
+	}
+}
+
+func pointOn(conn *sqlite.Conn, id int) error {
+	stmt, err := conn.Prepare(point)
+	if err != nil {
+		return err
+	}
+	stmt.BindInt64(1, int64(id))
+	if _, err := stmt.Step(); err != nil {
+		return err
+	}
+	_ = stmt.ColumnText(0)
+	return stmt.Reset()
+}
+
+func scanOn(conn *sqlite.Conn, id int) error {
+	stmt, err := conn.Prepare(scan)
+	if err != nil {
+		return err
+	}
+	stmt.BindInt64(1, int64(id))
+	for {
+		if row, err := stmt.Step(); err != nil || !row {
+			return err
+		}
+		_, _, _, _ = stmt.ColumnInt64(0), stmt.ColumnText(1), stmt.ColumnText(2), stmt.ColumnInt64(3)
+	}
+}
+
+func snapshotOn(conn *sqlite.Conn, ids [10]int, then func()) error {
+	for _, id := range ids {
+		if err := pointOn(conn, id); err != nil {
+			return err
+		}
+	}
+	if then != nil {
+		then()
+	}
+	return nil
+}
+
+func writeOn(conn *sqlite.Conn, account int) error {
+	for _, query := range [...]string{insert, update} {
+		stmt, err := conn.Prepare(query)
+		if err != nil {
+			return err
+		}
+		stmt.BindInt64(1, int64(account))
+		if _, err := stmt.Step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deferred and immediate put a transaction around use.
+
+func deferred(ctx context.Context, conn *sqlite.Conn, use func(context.Context, *sqlite.Conn) error) (err error) {
+	defer sqlitex.Transaction(conn)(&err)
+	return use(ctx, conn)
+}
+
+func immediate(ctx context.Context, conn *sqlite.Conn, use func(context.Context, *sqlite.Conn) error) (err error) {
+	end, err := sqlitex.ImmediateTransaction(conn)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	return use(ctx, conn)
+}
+
+func openBare(path, synchronous string, _, _ int) database {
+	conn, err := sqlite.OpenConn(path)
+	check(err)
+	check(setSynchronous(synchronous)(conn))
+	ctx, cancel := context.WithCancel(context.Background())
+	conn.SetInterrupt(ctx.Done())
+	return lent(
+		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error { return use(ctx, conn) },
+		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
+			return deferred(ctx, conn, use)
+		},
+		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
+			return immediate(ctx, conn, use)
+		},
+		func() { check(conn.Close()); cancel() })
+}
+
+func openSqlitex(path, synchronous string, readers, writers int) database {
+	open := func(size int) *sqlitex.Pool {
+		p, err := sqlitex.NewPool(path, sqlitex.PoolOptions{PoolSize: size, PrepareConn: setSynchronous(synchronous)})
+		check(err)
+		return p
+	}
+	// from lends a connection of p, with a transaction around it where around is not nil.
+	from := func(p *sqlitex.Pool, around func(context.Context, *sqlite.Conn, func(context.Context, *sqlite.Conn) error) error) lender {
+		return func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
+			conn, err := p.Take(ctx)
+			if err != nil {
+				return err
+			}
+			defer p.Put(conn)
+			if around == nil {
+				return use(ctx, conn)
+			}
+			return around(ctx, conn, use)
+		}
+	}
+	reading, writing := open(readers), (*sqlitex.Pool)(nil)
+	if writers > 0 {
+		writing = open(writers)
+	}
+	return lent(from(reading, nil), from(reading, deferred), from(writing, immediate), func() {
+		check(reading.Close())
+		if writing != nil {
+			check(writing.Close())
+		}
+	})
+}
+
+func setSynchronous(mode string) func(conn *sqlite.Conn) error {
+	return func(conn *sqlite.Conn) error {
+		return sqlitex.ExecuteTransient(conn, "PRAGMA synchronous="+mode, nil)
+	}
+}
+
+// With database/sql.
+
+// openSQLite opens with a driver, and with a name made of path, synchronous and the kind of transaction.
+func openSQLite(driver, name string) func(path, synchronous string, readers, writers int) database {
+	return func(path, synchronous string, readers, writers int) database {
+		open := func(size int, transactions string) *sql.DB {
+			db, err := sql.Open(driver, fmt.Sprintf(name, path, synchronous, transactions))
+			check(err)
+			db.SetMaxOpenConns(size)
+			db.SetMaxIdleConns(size)
+			return db
+		}
+		reading, writing := open(readers, "deferred"), open(max(1, writers), "immediate")
+		prepare := func(db *sql.DB, query string) func() *sql.Stmt {
+			return sync.OnceValue(func() *sql.Stmt {
+				stmt, err := db.Prepare(query)
+				check(err)
+				return stmt
+			})
+		}
+		point, scan := prepare(reading, point), prepare(reading, scan)
+		insert, update := prepare(writing, insert), prepare(writing, update)
+
+		read := func(ctx context.Context, stmt *sql.Stmt, id int) error {
+			var name string
+			return stmt.QueryRowContext(ctx, id).Scan(&name)
+		}
+		readAll := func(ctx context.Context, stmt *sql.Stmt, id int) error {
+			rows, err := stmt.QueryContext(ctx, id)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			var key, score int64
+			var name, email string
+			for rows.Next() {
+				if err := rows.Scan(&key, &name, &email, &score); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		}
+		return database{
+			point: func(ctx context.Context, id int) error { return read(ctx, point(), id) },
+			scan:  func(ctx context.Context, id int) error { return readAll(ctx, scan(), id) },
+			snapshot: func(ctx context.Context, ids [10]int, then func()) error {
+				prepared := point()
+				tx, err := reading.BeginTx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				defer tx.Rollback()
+				stmt := tx.StmtContext(ctx, prepared)
+				for _, id := range ids {
+					if err := read(ctx, stmt, id); err != nil {
+						return err
+					}
+				}
+				if then != nil {
+					then()
+				}
+				return tx.Commit()
+			},
+			write: func(ctx context.Context, account int) error {
+				statements := [...]*sql.Stmt{insert(), update()} // before the transaction has the only connection
+				tx, err := writing.BeginTx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				defer tx.Rollback()
+				for _, stmt := range statements {
+					if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, account); err != nil {
+						return err
+					}
+				}
+				return tx.Commit()
+			},
+			close: func() {
+				check(reading.Close())
+				check(writing.Close())
+			},
+		}
+	}
+}

@@ -225,7 +225,7 @@ func (p *Pool[T]) gaveUp(ctx context.Context, a *attempt) error {
 		}
 	}
 	e := p.fail(Acquire, ended(ctx))
-	e.after = after
+	e.Waited = after
 	return e
 }
 

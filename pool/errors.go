@@ -35,8 +35,9 @@ type Error struct {
 	Holders []Holder // who held what, the longest first; only after a timeout and from Close
 	Err     error    // why
 
-	after time.Duration // what was waited, for the text
-	cause error         // why the last Construct failed, where that is part of Err
+	Waited time.Duration // how long an Acquire had waited, in the queue or for a build
+
+	cause error // why the last Construct failed, where that is part of Err
 }
 
 // Unwrap returns Err.
@@ -49,18 +50,18 @@ func (e *Error) Error() string {
 	switch {
 	case e.Op == Close:
 		fmt.Fprintf(&text, "%v, with %s; destroyed when they come back", e.Err, e.held())
-	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrNested), e.after == 0 && !errors.Is(e.Err, ErrSaturated):
+	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrNested), e.Waited == 0 && !errors.Is(e.Err, ErrSaturated):
 		text.WriteString(e.Err.Error())
 	default:
 		if errors.Is(e.Err, ErrAcquireTimeout) {
-			fmt.Fprintf(&text, "no resource within %v", e.after)
+			fmt.Fprintf(&text, "no resource within %v", e.Waited)
 			if e.cause != nil {
 				fmt.Fprintf(&text, "; the last Construct failed: %v", e.cause)
 			}
 		} else {
 			text.WriteString(e.Err.Error())
-			if e.after > 0 {
-				fmt.Fprintf(&text, " after %v without a resource", e.after.Round(time.Millisecond))
+			if e.Waited > 0 {
+				fmt.Fprintf(&text, " after %v without a resource", e.Waited.Round(time.Millisecond))
 			}
 		}
 		fmt.Fprintf(&text, " (%d of %d held, %d waiting, %d being built%s)%s", e.Stats.Held, e.Stats.MaxSize,

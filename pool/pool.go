@@ -257,7 +257,7 @@ func (p *Pool[T]) fail(op Op, err error) *Error {
 // failHeld is fail with the holders.
 func (p *Pool[T]) failHeld(op Op, err error, after time.Duration) *Error {
 	e := p.fail(op, err)
-	e.Holders, e.after = p.Holders(), after
+	e.Holders, e.Waited = p.Holders(), after
 	return e
 }
 

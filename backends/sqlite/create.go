@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"zombiezen.com/go/sqlite/sqlitemigration"
+)
+
+// create makes the database file at d.path. It appears there complete, with its mode, its journal mode
+// and its schema, or not at all: it is made under another name, and linked into place.
+// When somebody else made it in the meantime, theirs stands.
+func (d *database) create(ctx context.Context) error {
+	file, err := os.CreateTemp(filepath.Dir(d.path), ".headpond-*")
+	if err != nil {
+		return d.fail(Writer, "create", err)
+	}
+	name := file.Name()
+	defer func() {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			_ = os.Remove(name + suffix) // most are not there
+		}
+	}()
+	err = errors.Join(os.Chmod(name, d.options.FileMode), file.Close())
+	if err != nil {
+		return d.fail(Writer, "create", err)
+	}
+	if err := d.fill(ctx, name); err != nil {
+		return err
+	}
+	err = os.Link(name, d.path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err := d.createInPlace(); err != nil && !errors.Is(err, fs.ErrExist) {
+		return d.fail(Writer, "create", err)
+	}
+	return nil
+}
+
+// fill makes a database of the empty file at path.
+func (d *database) fill(ctx context.Context, path string) error {
+	file, err := os.Stat(path)
+	if err != nil {
+		return d.fail(Writer, "create", err)
+	}
+	s, err := d.connect(ctx, path, Writer, file)
+	if err != nil {
+		return err // an OpenError
+	}
+	err = d.migrate(ctx, s)
+	if endErr := s.end(ctx); err == nil && endErr != nil {
+		err = d.fail(Writer, "create", endErr)
+	}
+	return err
+}
+
+// migrate brings the schema up to date.
+func (d *database) migrate(ctx context.Context, s *state) error {
+	if d.options.Schema == nil {
+		return nil
+	}
+	s.arm(ctx)
+	err := sqlitemigration.Migrate(ctx, s.conn, *d.options.Schema)
+	s.disarm()
+	if err != nil {
+		return d.fail(Writer, "migrate", withContext(ctx, err))
+	}
+	return nil
+}
+
+// createInPlace is for a file system without links. The file is empty for a moment:
+// then no connection is opened by this package, since closing it drops the locks on it.
+func (d *database) createInPlace() error {
+	opening.Lock()
+	defer opening.Unlock()
+	file, err := os.OpenFile(d.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, d.options.FileMode)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(d.path, d.options.FileMode), file.Close())
+}

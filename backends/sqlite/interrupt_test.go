@@ -1,0 +1,146 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite"
+)
+
+// soon is how long after its end a wait or a query may go on: 20 ms, and more under the race detector.
+const soon = 20 * time.Millisecond
+
+// forever counts to a number that is not reached.
+const forever = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c) SELECT count(*) FROM c"
+
+// Row 11: waiting on a lock hears a cancel.
+func TestRow11WaitingOnALockHearsCancel(t *testing.T) {
+	holder := table(t, Options{})
+	waiter := sibling(t, holder, Writer)
+	do(t, holder.conn, "BEGIN IMMEDIATE")
+	defer do(t, holder.conn, "ROLLBACK")
+	for _, c := range []struct {
+		name         string
+		busy, cancel time.Duration // cancel 0: none
+		want         time.Duration
+	}{
+		{"cancelled first", 10 * time.Second, 50 * time.Millisecond, 50 * time.Millisecond},
+		{"busy first", 50 * time.Millisecond, 10 * time.Second, 50 * time.Millisecond},
+		{"no cancel", 80 * time.Millisecond, 0, 80 * time.Millisecond},
+		{"no wait", -1, 10 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			waiter.db.options.BusyTimeout = c.busy
+			ctx, cause := context.Background(), errors.New("enough")
+			if c.cancel > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, c.cancel, cause)
+				defer cancel()
+			}
+			waiter.arm(ctx)
+			began := time.Now()
+			err := withContext(ctx, waiter.run(beginImmediate))
+			took := time.Since(began)
+			assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err).ToPrimary())
+			if c.want == c.cancel {
+				assert.ErrorIs(t, err, ctx.Err())
+				assert.ErrorIs(t, err, cause)
+			}
+			assert.GreaterOrEqual(t, took, c.want-time.Millisecond)
+			assert.Less(t, took, c.want+soon)
+			require.NoError(t, waiter.reset(context.Background()))
+		})
+	}
+}
+
+func TestAQueryHearsCancel(t *testing.T) {
+	s := table(t, Options{})
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		s.arm(ctx)
+		began := time.Now()
+		_, err := first(s.conn, forever)
+		assert.Less(t, time.Since(began), 30*time.Millisecond+soon)
+		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err))
+		assert.ErrorIs(t, withContext(ctx, err), context.DeadlineExceeded)
+		cancel()
+		require.NoError(t, s.reset(t.Context()))
+		do(t, s.conn, "SELECT 1")
+	}
+}
+
+// A ctx that ends about when its lease does must never reach the next borrower.
+func TestACancelNeverReachesTheNextBorrower(t *testing.T) {
+	s := table(t, Options{})
+	rounds := 20_000
+	if testing.Short() {
+		rounds = 2_000
+	}
+	for range rounds {
+		ctx, cancel := context.WithCancel(context.Background())
+		s.arm(ctx)
+		go cancel()
+		if err := s.reset(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.arm(context.Background())
+		if _, err := s.conn.Prep("SELECT 1").Step(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.reset(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A leaked statement and a fired interrupt wedge a connection, unless the statement is reset.
+func TestALeakAndACancelDoNotWedge(t *testing.T) {
+	s := table(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.arm(ctx)
+	stmt, _, err := s.conn.PrepareTransient("SELECT * FROM t")
+	require.NoError(t, err)
+	_, err = stmt.Step()
+	require.NoError(t, err)
+	cancel()
+	<-s.alarm.Load().rings
+	_, err = first(s.conn, "SELECT 1")
+	require.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err))
+	require.NoError(t, s.reset(t.Context()))
+	baseline(t, s)
+	do(t, s.conn, "SELECT * FROM t")
+	require.NoError(t, stmt.Finalize())
+}
+
+func TestInterruptAll(t *testing.T) {
+	s := table(t, Options{})
+	failed := make(chan error, 1)
+	s.arm(t.Context())
+	started := make(chan struct{})
+	go func() {
+		close(started)
+		_, err := first(s.conn, forever)
+		failed <- err
+	}()
+	<-started
+	s.db.interruptAll()
+	require.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(<-failed))
+	require.NoError(t, s.reset(t.Context()))
+}
+
+func TestArmingCostsLittle(t *testing.T) {
+	s := table(t, Options{})
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		s.arm(context.Background())
+		s.disarm()
+	}), "a ctx that can't end needs nothing")
+	ctx := t.Context()
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		s.arm(ctx)
+		s.disarm()
+	}), 3.0, "what context.AfterFunc takes in Go 1.26")
+}

@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// state is what is known of one connection beside its Conn.
+// Its fields belong to whoever holds the connection, but alarm.
+type state struct {
+	handle
+	mode Mode
+	db   *database
+	file os.FileInfo // the file that was opened; nil in memory
+	age  uint64      // of database.age, when it was opened
+
+	alarm atomic.Pointer[alarm] // ends what runs; any goroutine may fire it
+	stop  func() bool           // of the context.AfterFunc that fires alarm when the borrower's ctx ends; nil: none
+
+	waitSince time.Time // of wait: when the lock was first found taken
+
+	limits   limits   // those of a released connection
+	settings settings // those of a released connection
+	tainted  [Kinds]string
+}
+
+// states has the state of every open connection of this package, by its *Conn.
+// cells has it by the address of its cell, for SQLite's callbacks.
+var states, cells sync.Map
+
+func stateOf(conn *Conn) (*state, bool) {
+	s, ok := states.Load(conn)
+	if !ok {
+		return nil, false
+	}
+	return s.(*state), true
+}
+
+func stateAt(address uintptr) (*state, bool) {
+	s, ok := cells.Load(address)
+	if !ok {
+		return nil, false
+	}
+	return s.(*state), true
+}
+
+// opening is held by OpenConn for reading and by Close for writing, and never around a wait:
+// zombiezen's global maps are keyed by the address of the sqlite3*,
+// and Close frees that address before it clears them.
+var opening sync.RWMutex
+
+func openConn(path string, flags sqlite.OpenFlags) (*Conn, error) {
+	opening.RLock()
+	defer opening.RUnlock()
+	return sqlite.OpenConn(path, flags)
+}
+
+func closeConn(conn *Conn) error {
+	opening.Lock()
+	defer opening.Unlock()
+	return conn.Close()
+}
+
+// database is what the connections of one file have in common.
+type database struct {
+	path    string // absolute, or the URI of one in memory
+	memory  bool
+	options Options // defaults filled in
+	invalid error   // why nothing can be opened; nil: it can be tried
+
+	found counts
+	age   atomic.Uint64 // connections of an earlier one end when they are checked or released
+	evict func()        // makes the pools end what is idle; nil: there are none of ours
+
+	mu   sync.Mutex // protects the following
+	file os.FileInfo
+	live map[*state]struct{}
+}
+
+// spoil ends every connection that is as old as s or older, for what s found: at once where idle.
+func (d *database) spoil(s *state) {
+	if d.age.CompareAndSwap(s.age, s.age+1) && d.evict != nil {
+		d.evict()
+	}
+}
+
+// interruptAll makes what runs on any connection fail.
+func (d *database) interruptAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for s := range d.live {
+		s.alarm.Load().fire()
+	}
+}
+
+// end closes the connection, and leaves no lock of it, whatever it was doing.
+func (s *state) end(ctx context.Context) error {
+	s.disarm()
+	s.db.mu.Lock()
+	delete(s.db.live, s)
+	s.db.mu.Unlock()
+	states.Delete(s.conn)
+	cells.Delete(s.address())
+	var err error
+	if s.closed() {
+		err = s.uninstall() // closes what the borrower could not
+	} else {
+		s.refuseCommits(false)
+		s.resetBusy()
+		if !s.autocommit() {
+			_ = s.run(rollback) // Close does it, too
+		}
+		_ = s.uninstall() // fails only where it closes
+		err = closeConn(s.conn)
+	}
+	if sqlite.ErrCode(err) == sqlite.ResultBusy {
+		texts, count := s.unfinalized(3)
+		findings{{FoundUnfinalized, s.mode, unfinalizedText(texts, count)}}.report(ctx, s.db)
+		return &UnfinalizedError{Count: count, Texts: texts, Err: err}
+	}
+	return err
+}

@@ -1,0 +1,37 @@
+package sqlite
+
+import (
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// taints says whether a statement that does op, which changes more than rows, leaves something on the connection
+// that a release can't undo, and which Kind of thing.
+// name and argument are the first two of op's arguments as sqlite3_set_authorizer lists them.
+func taints(op sqlite.OpType, name string, argument bool, database string) (Kind, bool) {
+	switch op {
+	case sqlite.OpCreateTempIndex, sqlite.OpCreateTempTable, sqlite.OpCreateTempTrigger, sqlite.OpCreateTempView,
+		sqlite.OpDropTempIndex, sqlite.OpDropTempTable, sqlite.OpDropTempTrigger, sqlite.OpDropTempView:
+		return FoundTemp, true
+	case sqlite.OpAttach, sqlite.OpDetach:
+		return FoundAttach, true
+	case sqlite.OpPragma:
+		return FoundPragma, argument && !harmless[strings.ToLower(name)]
+	case sqlite.OpAlterTable:
+		return FoundTemp, strings.EqualFold(name, "temp")
+	}
+	return FoundTemp, strings.EqualFold(database, "temp") // CREATE TABLE temp.t is no OpCreateTempTable
+}
+
+// harmless are the pragmas whose argument is no setting of the connection:
+// it names what they tell about, belongs to the database, or ends with the transaction.
+var harmless = map[string]bool{
+	"application_id": true, "collation_list": true, "compile_options": true, "data_version": true,
+	"database_list": true, "defer_foreign_keys": true, "foreign_key_check": true, "foreign_key_list": true,
+	"freelist_count": true, "function_list": true, "incremental_vacuum": true, "index_info": true,
+	"index_list": true, "index_xinfo": true, "integrity_check": true, "module_list": true,
+	"optimize": true, "page_count": true, "pragma_list": true, "quick_check": true,
+	"schema_version": true, "shrink_memory": true, "stats": true, "table_info": true,
+	"table_list": true, "table_xinfo": true, "user_version": true, "wal_checkpoint": true,
+}

@@ -61,22 +61,22 @@ func TestMetricNames(t *testing.T) {
 		return "unknown"
 	}
 	for system, want := range map[string]map[string]instrument{"": headponds, "sqlite": sqlites} {
-		r := record(t)
-		p := newPool(t, pool.Options{Name: "orders",
-			Observer: r.observer(tracing.Options{System: system}),
-			Figures: func() []pool.Figure {
-				return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}}
-			},
+		synctest.Test(t, func(t *testing.T) {
+			r := record(t)
+			p := newPool(t, pool.Options{Name: "orders",
+				Observer: r.observer(tracing.Options{System: system}),
+				Figures:  func() []pool.Figure { return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}} },
+			})
+			acquired, err := p.Acquire(t.Context())
+			require.NoError(t, err)
+			acquired.Discard()
+			synctest.Wait()
+			got := map[string]instrument{}
+			for name, m := range r.collect() {
+				got[name] = instrument{kind(m.Data), m.Unit}
+			}
+			assert.Equal(t, want, got)
 		})
-		acquired, err := p.Acquire(t.Context())
-		require.NoError(t, err)
-		acquired.Discard()
-		require.NoError(t, p.Warm(t.Context(), 1))
-		got := map[string]instrument{}
-		for name, m := range r.collect() {
-			got[name] = instrument{kind(m.Data), m.Unit}
-		}
-		assert.Equal(t, want, got)
 	}
 }
 

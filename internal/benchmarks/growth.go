@@ -9,8 +9,8 @@ import (
 )
 
 // growing returns what make makes of each who takes part here.
-func growing(make func(poolEntrant) entrant) (entrants []entrant) {
-	for _, e := range []poolEntrant{headpondLimits, channel, raw, sqlConn, commons} {
+func growing(make func(sharer) entrant) (entrants []entrant) {
+	for _, e := range []sharer{headpondLimits, channel, raw, sqlConn, commons} {
 		entrants = append(entrants, make(e))
 	}
 	return entrants
@@ -27,7 +27,7 @@ func sizes() group {
 	}
 	for _, size := range []int{10, 100, 1_000, 10_000} {
 		g.contests = append(g.contests, contest{commas(float64(size)), float64(size), 60 * time.Millisecond,
-			growing(func(e poolEntrant) entrant { return e.under(load{goroutines: 1, step: 100}, size, size/2, false) })})
+			growing(func(e sharer) entrant { return e.under(load{goroutines: 1, step: 100}, size, size/2, false) })})
 	}
 	return g
 }
@@ -43,7 +43,7 @@ func waiters() group {
 	}
 	for _, waiting := range []int{1, 10, 100, 1_000, 10_000} {
 		g.contests = append(g.contests, contest{commas(float64(waiting)), float64(waiting), 80 * time.Millisecond,
-			growing(func(e poolEntrant) entrant { return e.under(load{goroutines: waiting}, 1, 0, true) })})
+			growing(func(e sharer) entrant { return e.under(load{goroutines: waiting}, 1, 0, true) })})
 	}
 	return g
 }
@@ -59,17 +59,17 @@ func poolMemory() group {
 	}
 	for _, count := range []int{1, 100, 10_000} {
 		g.contests = append(g.contests, contest{"per pool, of " + commas(float64(count)), float64(count), 0,
-			growing(func(e poolEntrant) entrant { return e.idle(count) })})
+			growing(func(e sharer) entrant { return e.idle(count) })})
 	}
-	g.contests = append(g.contests, contest{"per waiter", 0, 0, growing(func(e poolEntrant) entrant { return e.waited(10_000) })})
+	g.contests = append(g.contests, contest{"per waiter", 0, 0, growing(func(e sharer) entrant { return e.waited(10_000) })})
 	return g
 }
 
 // idle measures what count pools take that hold one idle value each.
-func (e poolEntrant) idle(count int) entrant {
+func (e sharer) idle(count int) entrant {
 	return entrant{e.name, e.settings, func() (func(time.Duration) figures, func()) {
 		return func(time.Duration) figures {
-			all := make([]pooled, count)
+			all := make([]shared, count)
 			before := memory()
 			for i := range all {
 				all[i] = e.open(4)
@@ -85,7 +85,7 @@ func (e poolEntrant) idle(count int) entrant {
 }
 
 // waited measures what each of count goroutines takes that wait for the one value of a pool.
-func (e poolEntrant) waited(count int) entrant {
+func (e sharer) waited(count int) entrant {
 	return entrant{e.name, e.settings, func() (func(time.Duration) figures, func()) {
 		return func(time.Duration) figures {
 			p := e.open(1)

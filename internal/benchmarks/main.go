@@ -74,7 +74,7 @@ func main() {
 }
 
 func groups(in directory) []group {
-	all := []group{pools(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), opens(in), sizes(), waiters(), poolMemory()}
+	all := []group{pools(), observed(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), opens(in), sizes(), waiters(), poolMemory()}
 	if _, err := os.Stat("/proc/self/statm"); err == nil {
 		all = append(all, connectionMemory(in))
 	}

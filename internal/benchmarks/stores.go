@@ -53,11 +53,11 @@ var (
 	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy, its defaults; statements cached; " +
 		"one pool for reading and one for writing, with sqlitex.ImmediateTransaction", openSqlitex}
 
-	mattn = store{"mattn", "database/sql; _journal_mode=WAL, _busy_timeout=10000, _mutex=no; statements prepared; " +
+	mattn = store{"mattn", "database/sql; _journal_mode=WAL, _busy_timeout=10000, _mutex=no, _stmt_cache_size=16; statements prepared; " +
 		"one sql.DB for reading and one with _txlock=immediate for writing; all connections kept idle",
-		openSQLite("sqlite3", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_synchronous=%s&_txlock=%s")}
+		openSQLite("sqlite3", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_stmt_cache_size=16&_synchronous=%s&_txlock=%s")}
 
-	modernc = store{"modernc", "database/sql; as mattn, but for _mutex, which it does not know",
+	modernc = store{"modernc", "database/sql; as mattn, but for _mutex and _stmt_cache_size, which it does not know",
 		openSQLite("sqlite", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_synchronous=%s&_txlock=%s")}
 )
 

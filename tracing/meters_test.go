@@ -65,7 +65,9 @@ func TestMetricNames(t *testing.T) {
 			r := record(t)
 			p := newPool(t, pool.Options{Name: "orders",
 				Observer: r.observer(tracing.Options{System: system}),
-				Figures:  func() []pool.Figure { return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}} },
+				Figures: func() []pool.Figure {
+					return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}}
+				},
 			})
 			acquired, err := p.Acquire(t.Context())
 			require.NoError(t, err)

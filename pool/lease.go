@@ -26,6 +26,14 @@ func (l Lease[T]) Value() T {
 	return l.entry.value
 }
 
+// ID returns the number of the value, as Holders, errors and spans have it; 0 for the zero Lease.
+func (l Lease[T]) ID() uint64 {
+	if l.entry == nil {
+		return 0
+	}
+	return l.entry.id
+}
+
 // Release ends the lease and returns the value to the pool. It runs the Reset hook,
 // with Policy.ResetTimeout, and otherwise does not block.
 func (l Lease[T]) Release() {

@@ -1,0 +1,76 @@
+package poollog
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// interval is the shortest time between two lines of one kind.
+const interval = time.Second
+
+// throttle writes lines of one kind, one an interval at most.
+type throttle struct {
+	logger  *slog.Logger // nil: the default
+	level   slog.Level
+	message string
+	pool    slog.Attr
+
+	mu      sync.Mutex // protects the following
+	next    time.Time  // nothing is written before
+	held    int        // lines that came since the last one that was written
+	last    func(leftOut int)
+	pending *time.Timer // writes the last of them at next
+}
+
+func (t *throttle) write(ctx context.Context, attrs ...slog.Attr) {
+	logger := t.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if !logger.Enabled(ctx, t.level) {
+		return
+	}
+	line := func(leftOut int) {
+		all := append([]slog.Attr{t.pool}, attrs...)
+		if leftOut > 0 {
+			all = append(all, slog.Int("left_out", leftOut))
+		}
+		logger.LogAttrs(ctx, t.level, t.message, all...)
+	}
+	if t.admit(line) {
+		line(0)
+	}
+}
+
+// admit reports whether a line may be written now; otherwise it is kept, for a later time.
+func (t *throttle) admit(line func(leftOut int)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if t.held == 0 && !now.Before(t.next) {
+		t.next = now.Add(interval)
+		return true
+	}
+	t.held++
+	t.last = line
+	if t.held == 1 {
+		t.pending = time.AfterFunc(t.next.Sub(now), t.flush)
+	}
+	return false
+}
+
+// flush writes the last line that was kept, if any.
+func (t *throttle) flush() {
+	t.mu.Lock()
+	held, line := t.held, t.last
+	if held > 0 {
+		t.pending.Stop()
+		t.held, t.last, t.next = 0, nil, time.Now().Add(interval)
+	}
+	t.mu.Unlock()
+	if held > 0 {
+		line(held - 1)
+	}
+}

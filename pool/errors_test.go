@@ -1,0 +1,156 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/headpond/headpond/internal/fake"
+	"github.com/headpond/headpond/pool"
+	"github.com/headpond/headpond/resource"
+	"github.com/jackc/puddle/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestErrorsSayWhatHappenedAndWhatToDo(t *testing.T) {
+	cause := errors.New("shutting down")
+	for _, test := range []struct {
+		name   string
+		script fake.Script
+		held   int // beforehand
+		ctx    func(ctx context.Context) (context.Context, context.CancelFunc)
+		is     []error
+		want   string
+	}{
+		{
+			name: "timeout", held: 1, is: []error{pool.ErrAcquireTimeout, context.DeadlineExceeded},
+			want: `acquire: no resource within 5s (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 5s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
+		},
+		{
+			name: "timeout while building", script: fake.Script{Construct: fake.Hangs}, is: []error{pool.ErrAcquireTimeout, context.DeadlineExceeded},
+			want: `acquire: no resource within 5s (0 of 1 held, 0 waiting, 1 being built)`,
+		},
+		{
+			name: "deadline", held: 1, is: []error{context.DeadlineExceeded},
+			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, time.Second)
+			},
+			want: `acquire: context deadline exceeded after 1s without a resource (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
+		},
+		{
+			name: "deadline with a cause", held: 1, is: []error{context.DeadlineExceeded, cause},
+			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeoutCause(ctx, time.Second, cause)
+			},
+			want: `acquire: context deadline exceeded: shutting down after 1s without a resource (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
+		},
+		{
+			name: "a ctx that has ended", is: []error{context.Canceled, cause},
+			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(ctx)
+				cancel(cause)
+				return ctx, func() {}
+			},
+			want: `acquire: context canceled: shutting down`,
+		},
+		{name: "construct", script: fake.Script{Construct: fake.Fails}, is: []error{fake.ErrFailed}, want: `construct: fake: the hook failed`},
+		{name: "construct panics", script: fake.Script{Construct: fake.Panics}, want: `construct: construct panicked: boom`},
+		{name: "construct exits", script: fake.Script{Construct: fake.Exits}, want: `construct: construct called runtime.Goexit`},
+		{name: "check", script: fake.Script{Check: fake.Fails}, is: []error{fake.ErrFailed}, want: `check: none of 2 values was fit, the last one for check_failed: fake: the hook failed`},
+		{name: "check panics", script: fake.Script{Check: fake.Panics}, want: `check: none of 2 values was fit, the last one for panicked: check panicked: boom`},
+		{name: "prepare", script: fake.Script{Prepare: fake.Fails}, is: []error{fake.ErrFailed}, want: `prepare: fake: the hook failed`},
+		{name: "prepare panics", script: fake.Script{Prepare: fake.Panics}, want: `prepare: prepare panicked: boom`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, maker := scripted(t, pool.Options{Name: "orders", MaxSize: 1, Policy: resource.Policy{CheckAfterIdle: -1}}, fake.Script{})
+				for range test.held {
+					defer acquire(t, p).Release()
+				}
+				maker.Follow(test.script)
+				ctx := t.Context()
+				if test.ctx != nil {
+					limited, cancel := test.ctx(ctx)
+					defer cancel()
+					ctx = limited
+				}
+				_, err := p.Acquire(ctx)
+				assert.EqualError(t, err, `headpond/pool "orders": `+test.want)
+				for _, target := range test.is {
+					assert.ErrorIs(t, err, target)
+				}
+				var failure *pool.Error
+				require.ErrorAs(t, err, &failure)
+				assert.Equal(t, "orders", failure.Pool)
+				assert.Equal(t, errors.Unwrap(err), failure.Err)
+				assert.NotErrorIs(t, err, puddle.ErrClosedPool)
+				assert.NotErrorIs(t, err, puddle.ErrNotAvailable)
+			})
+		})
+	}
+}
+
+func TestErrorsAreDifferent(t *testing.T) {
+	all := []error{pool.ErrClosed, pool.ErrAcquireTimeout, pool.ErrUnavailable, pool.ErrSaturated, pool.ErrNested}
+	for i, one := range all {
+		for j, other := range all {
+			assert.Equal(t, i == j, errors.Is(one, other), "%v, %v", one, other)
+		}
+	}
+	assert.NotErrorIs(t, pool.ErrAcquireTimeout, context.Canceled)
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](pool.ErrAcquireTimeout)
+	require.True(t, ok)
+	assert.True(t, timeout.Timeout())
+	assert.EqualError(t, pool.ErrAcquireTimeout, "acquire timeout")
+}
+
+func TestAPanicWithAnErrorIsThatError(t *testing.T) {
+	failure := errors.New("out of range")
+	p, _ := newPool(t, pool.Options{}, func(hooks *resource.Hooks[*fake.Value]) {
+		hooks.Prepare = func(context.Context, *fake.Value) error { panic(failure) }
+	})
+	_, err := p.Acquire(t.Context())
+	assert.ErrorIs(t, err, failure)
+	var thrown *pool.PanicError
+	require.ErrorAs(t, err, &thrown)
+	assert.Equal(t, failure, thrown.Value)
+	assert.NoError(t, (&pool.PanicError{Value: "text"}).Unwrap())
+}
+
+func TestAConstructThatIgnoresWhyItsCtxEndedIsToldFromIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := errors.New("dial: i/o timeout")
+		p, _ := newPool(t, pool.Options{Policy: resource.Policy{ConstructTimeout: time.Second}}, func(hooks *resource.Hooks[*fake.Value]) {
+			hooks.Construct = func(ctx context.Context) (*fake.Value, error) {
+				<-ctx.Done()
+				return nil, dial
+			}
+		})
+		_, err := p.Acquire(t.Context())
+		assert.ErrorIs(t, err, dial)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.EqualError(t, err, `headpond/pool "pool": construct: context deadline exceeded: dial: i/o timeout`)
+	})
+}
+
+func TestNamesOfWhatEventsCarry(t *testing.T) {
+	for op, want := range map[pool.Op]string{
+		pool.Acquire: "acquire", pool.Construct: "construct", pool.Check: "check", pool.Prepare: "prepare", pool.Release: "release",
+		pool.Reset: "reset", pool.Destroy: "destroy", pool.Warm: "warm", pool.Resize: "resize", pool.Close: "close",
+		0: "none", pool.Close + 1: "Op(11)", 255: "Op(255)",
+	} {
+		assert.Equal(t, want, op.String())
+	}
+	for source, want := range map[pool.Source]string{0: "", pool.Idle: "idle", pool.Created: "created", pool.Handoff: "handoff"} {
+		assert.Equal(t, want, source.String())
+	}
+	for outcome, want := range map[pool.Outcome]string{0: "", pool.Returned: "returned", pool.Destroyed: "destroyed", pool.Detached: "detached"} {
+		assert.Equal(t, want, outcome.String())
+	}
+}

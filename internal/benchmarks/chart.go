@@ -75,6 +75,7 @@ func lines(across, up string) chart {
 	return func(g group, results []result) string {
 		type line struct {
 			name  string
+			hue   string
 			x, y  []float64 // logarithms
 			label float64   // where its name stands, in the chart's own coordinates
 		}
@@ -93,7 +94,7 @@ func lines(across, up string) chart {
 		}
 		all = slices.DeleteFunc(all, func(l *line) bool { return len(l.x) < 2 })
 
-		const left, right, top, bottom = 84.0, 540.0, 64.0, 360.0
+		const left, right, top, bottom = 84.0, 520.0, 64.0, 360.0
 		first, last := math.Log10(results[0].at), math.Log10(results[len(results)-1].at)
 		low, high = math.Floor(low), math.Ceil(high)
 		toX := func(x float64) float64 { return left + (x-first)/(last-first)*(right-left) }
@@ -112,23 +113,25 @@ func lines(across, up string) chart {
 		}
 		// Peers keep apart by their shade, headpond by its colour; names stand at the lines' ends.
 		for i, l := range all {
-			hue := fmt.Sprintf("hsl(%d 45%% 55%%)", 20+i*67%320)
 			width := 2.0
+			l.hue = fmt.Sprintf("hsl(%d 45%% 55%%)", 20+i*67%320)
 			if own(l.name) {
-				hue, width = fmt.Sprintf("hsl(%d 85%% 42%%)", 185+i*9), 3.5
+				width = 3.5
+				l.hue = fmt.Sprintf("hsl(%d 85%% 42%%)", 185+i*9)
 			}
 			var points []string
 			for k := range l.x {
 				points = append(points, fmt.Sprintf("%.1f,%.1f", toX(l.x[k]), toY(l.y[k])))
 			}
-			fmt.Fprintf(&c, `<polyline class="line" style="stroke:%s;stroke-width:%g" points="%s"/>`+"\n", hue, width, strings.Join(points, " "))
+			fmt.Fprintf(&c, `<polyline class="line" style="stroke:%s;stroke-width:%g" points="%s"/>`+"\n", l.hue, width, strings.Join(points, " "))
 			l.label = toY(l.y[len(l.y)-1]) + 4
 		}
 		slices.SortFunc(all, func(a, b *line) int { return int(a.label - b.label) })
 		next := 0.0
 		for _, l := range all {
 			y := max(l.label, next)
-			c.text(right+12, y, "start", "", l.name)
+			fmt.Fprintf(&c, `<circle style="fill:%s" cx="%.1f" cy="%.1f" r="4"/>`+"\n", l.hue, right+16, y-4.5)
+			c.text(right+26, y, "start", "", l.name)
 			next = y + 17
 		}
 		return c.svg(g.title, max(bottom+60, next))

@@ -42,7 +42,7 @@ func waiters() group {
 		chart:   lines("goroutines that want the one value", "acquire and release"),
 	}
 	for _, waiting := range []int{1, 10, 100, 1_000, 10_000} {
-		g.contests = append(g.contests, contest{commas(float64(waiting)), float64(waiting), 80 * time.Millisecond,
+		g.contests = append(g.contests, contest{commas(float64(waiting)), float64(waiting), 100 * time.Millisecond * time.Duration(max(1, waiting/3000)),
 			growing(func(e sharer) entrant { return e.under(load{goroutines: waiting}, 1, 0, true) })})
 	}
 	return g

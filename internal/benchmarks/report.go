@@ -144,20 +144,20 @@ func environment(in directory) []string {
 	if fsync < 20*time.Microsecond {
 		about = append(about, "**that is no disk: writing with synchronous=FULL costs nothing here, and its figures mean nothing**")
 	}
-	var modules []string
+	var versions []string
 	if build, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range build.Deps {
-			if slices.Contains(peers, module.Path) {
-				modules = append(modules, module.Path+" "+module.Version)
+			if slices.Contains(modules, module.Path) {
+				versions = append(versions, module.Path+" "+module.Version)
 			}
 		}
 	}
-	return append(about, strings.Join(modules, ", "),
+	return append(about, strings.Join(versions, ", "),
 		fmt.Sprintf("SQLite %s in modernc and zombiezen, %s in mattn", sqliteVersion("sqlite"), sqliteVersion("sqlite3")))
 }
 
-// peers are the modules whose versions the report states.
-var peers = []string{
+// modules are those whose versions the report states.
+var modules = []string{
 	"github.com/jackc/puddle/v2", "github.com/jolestar/go-commons-pool/v2", "github.com/mattn/go-sqlite3",
 	"modernc.org/sqlite", "zombiezen.com/go/sqlite", "go.opentelemetry.io/otel/sdk",
 }

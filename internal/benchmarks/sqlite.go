@@ -40,10 +40,12 @@ func (in directory) create() (path string, remove func()) {
 // A work is what one goroutine does at a time, with an open database.
 type work func(db database, ctx context.Context) error
 
-func pointRead(db database, ctx context.Context) error   { return db.point(ctx, rand.IntN(people)) }
-func rangeScan(db database, ctx context.Context) error   { return db.scan(ctx, rand.IntN(people-20)) }
-func writeOne(db database, ctx context.Context) error    { return db.write(ctx, rand.IntN(accounts)) }
-func readTenOnce(db database, ctx context.Context) error { return db.snapshot(ctx, tenIDs(), nil) }
+func pointRead(db database, ctx context.Context) error { return db.point(ctx, rand.IntN(people)) }
+func rangeScan(db database, ctx context.Context) error { return db.scan(ctx, rand.IntN(people-20)) }
+func writeOne(db database, ctx context.Context) error  { return db.write(ctx, rand.IntN(accounts)) }
+func readTenOnce(db database, ctx context.Context) error {
+	return db.snapshot(ctx, tenIDs(), func() {})
+}
 
 func readTen(db database, ctx context.Context) error {
 	for _, id := range tenIDs() {
@@ -68,6 +70,12 @@ func tenIDs() (ids [10]int) {
 	return ids
 }
 
+// named returns s under another name.
+func (s store) named(name string) store {
+	s.name = name
+	return s
+}
+
 // under returns the entrant whose turns put a file of its own under a load.
 // At its end the file is counted: no write that was acknowledged may be missing, none may be there by half.
 func (s store) under(l load, in directory, synchronous string, readers, writers int, do work) entrant {
@@ -78,22 +86,15 @@ func (s store) under(l load, in directory, synchronous string, readers, writers 
 		write := db.write
 		db.write = func(ctx context.Context, account int) error {
 			err := write(ctx, account)
-			if err != nil {
-				failed.Add(1)
-			} else {
+			if err == nil {
 				acknowledged.Add(1)
+			} else {
+				failed.Add(1)
 			}
 			return err
 		}
 		turn := func(d time.Duration) figures {
-			return l.run(d, func(ctx context.Context, n int) error {
-				for range n {
-					if err := do(db, ctx); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return l.run(d, func(ctx context.Context, _ int) error { return do(db, ctx) })
 		}
 		return turn, func() {
 			db.close()
@@ -125,12 +126,11 @@ func audit(name, path string, acknowledged, failed int64) {
 
 func reads(in directory) group {
 	var (
-		cores   = runtime.GOMAXPROCS(0)
-		readers = max(4, cores)
-		stores  = []store{sqlitexPool, mattn, modernc}
+		cores    = runtime.GOMAXPROCS(0)
+		readers  = max(4, cores)
+		withBare = slices.Concat(stores, []store{bare})
 	)
-	under := func(goroutines int, do work, stores ...store) []entrant {
-		var entrants []entrant
+	under := func(goroutines int, do work, stores ...store) (entrants []entrant) {
 		for _, s := range stores {
 			entrants = append(entrants, s.under(load{goroutines: goroutines}, in, "NORMAL", readers, 1, do))
 		}
@@ -146,10 +146,10 @@ func reads(in directory) group {
 		base:    "sqlitex.Pool",
 		chart:   bars,
 		contests: []contest{
-			{"point read", 1, turn, under(1, pointRead, append(stores, bare)...)},
+			{"point read", 1, turn, under(1, pointRead, withBare...)},
 			{"point read, a goroutine per core", 2, turn, under(cores, pointRead, stores...)},
-			{"scan of 20 rows", 3, turn, under(1, rangeScan, append(stores, bare)...)},
-			{"snapshot of 10 reads", 4, turn, append(under(1, readTenOnce, append(stores, bare)...),
+			{"scan of 20 rows", 3, turn, under(1, rangeScan, withBare...)},
+			{"snapshot of 10 reads", 4, turn, append(under(1, readTenOnce, withBare...),
 				under(1, readTen, sqlitexPool.named("sqlitex.Pool, ten separate reads"))...)},
 		},
 	}
@@ -237,7 +237,6 @@ func opens(in directory) group {
 			return turn, remove
 		}}
 	}
-	stores := []store{sqlitexPool, mattn, modernc}
 	const turn = 150 * time.Millisecond
 	g := group{
 		name:     "open",
@@ -269,7 +268,7 @@ func connectionMemory(in directory) group {
 		base:    "sqlitex.Pool",
 	}
 	c := contest{name: "per connection"}
-	for _, s := range memoryStores() {
+	for _, s := range stores {
 		c.entrants = append(c.entrants, entrant{s.name, s.settings, func() (func(time.Duration) figures, func()) {
 			return func(time.Duration) figures {
 				self, err := os.Executable()
@@ -286,11 +285,9 @@ func connectionMemory(in directory) group {
 	return g
 }
 
-func memoryStores() []store { return []store{sqlitexPool, mattn, modernc} }
-
 // printConnectionMemory is what the new process does: it opens one connection, then many, and prints what each added.
 func printConnectionMemory(in directory, name string) {
-	for _, s := range memoryStores() {
+	for _, s := range stores {
 		if s.name == name {
 			path, remove := in.create()
 			defer remove()
@@ -321,10 +318,4 @@ func resident() float64 {
 	pages, err := strconv.Atoi(strings.Fields(string(fields))[1])
 	check(err)
 	return float64(pages * os.Getpagesize())
-}
-
-// named returns s under another name.
-func (s store) named(name string) store {
-	s.name = name
-	return s
 }

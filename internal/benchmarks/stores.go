@@ -35,39 +35,43 @@ const (
 // A store is a way to use one SQLite file from many goroutines.
 type store struct {
 	name, settings string
-	open           func(path, synchronous string, readers, writers int) database
+	open           func(path, synchronous string, readers, writers int) database // writers 0: for reading alone
 }
 
 // database is an open one.
 type database struct {
 	point    func(ctx context.Context, id int) error                   // one row by its key
 	scan     func(ctx context.Context, id int) error                   // 20 rows, all columns
-	snapshot func(ctx context.Context, ids [10]int, then func()) error // 10 point reads in one transaction, which then, if not nil, prolongs
+	snapshot func(ctx context.Context, ids [10]int, then func()) error // 10 point reads in one transaction, which then prolongs
 	write    func(ctx context.Context, account int) error              // an insert and an update in one transaction
 	close    func()
 }
 
 var (
-	bare = store{"bare connection", "zombiezen's Conn with statements cached and an interrupt armed once; no pool, one goroutine", openBare}
+	bare = store{"bare connection", "zombiezen's Conn, statements cached, an interrupt armed once; no pool, one goroutine", openBare}
 
-	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy, its defaults; statements cached; " +
+	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy (its defaults); statements cached; " +
 		"one pool for reading and one for writing, with sqlitex.ImmediateTransaction", openSqlitex}
 
 	mattn = store{"mattn", "database/sql; _journal_mode=WAL, _busy_timeout=10000, _mutex=no, _stmt_cache_size=16; statements prepared; " +
 		"one sql.DB for reading and one with _txlock=immediate for writing; all connections kept idle",
-		openSQLite("sqlite3", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_stmt_cache_size=16&_synchronous=%s&_txlock=%s")}
+		openSQL("sqlite3", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_stmt_cache_size=16&_synchronous=%s&_txlock=%s")}
 
 	modernc = store{"modernc", "database/sql; as mattn, but for _mutex and _stmt_cache_size, which it does not know",
-		openSQLite("sqlite", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_synchronous=%s&_txlock=%s")}
+		openSQL("sqlite", "file:%s?_journal_mode=WAL&_busy_timeout=10000&_synchronous=%s&_txlock=%s")}
 )
 
-// With a connection of zombiezen's.
+// stores are those that a server would choose between.
+var stores = []store{sqlitexPool, mattn, modernc}
 
-// A lender lends use a connection, and may put a transaction around it.
-type lender func(ctx context.Context, use func(ctx context.Context, conn *sqlite.Conn) error) error
+// With a connection of zombiezen's: the same functions for all whose connections these are.
 
-// lent is a database whose connections come from lenders:
-// as they are, in a transaction for reading, and in one for writing.
+type (
+	using  = func(ctx context.Context, conn *sqlite.Conn) error
+	lender = func(ctx context.Context, use using) error // lends use a connection, perhaps in a transaction
+)
+
+// lent is a database whose connections come from lenders: as they are, in a transaction that reads, in one that writes.
 func lent(plain, reading, writing lender, close func()) database {
 	return database{
 		point: func(ctx context.Context, id int) error {
@@ -77,7 +81,15 @@ func lent(plain, reading, writing lender, close func()) database {
 			return plain(ctx, func(_ context.Context, conn *sqlite.Conn) error { return scanOn(conn, id) })
 		},
 		snapshot: func(ctx context.Context, ids [10]int, then func()) error {
-			return reading(ctx, func(_ context.Context, conn *sqlite.Conn) error { return snapshotOn(conn, ids, then) })
+			return reading(ctx, func(_ context.Context, conn *sqlite.Conn) error {
+				for _, id := range ids {
+					if err := pointOn(conn, id); err != nil {
+						return err
+					}
+				}
+				then()
+				return nil
+			})
 		},
 		write: func(ctx context.Context, account int) error {
 			return writing(ctx, func(_ context.Context, conn *sqlite.Conn) error { return writeOn(conn, account) })
@@ -113,18 +125,6 @@ func scanOn(conn *sqlite.Conn, id int) error {
 	}
 }
 
-func snapshotOn(conn *sqlite.Conn, ids [10]int, then func()) error {
-	for _, id := range ids {
-		if err := pointOn(conn, id); err != nil {
-			return err
-		}
-	}
-	if then != nil {
-		then()
-	}
-	return nil
-}
-
 func writeOn(conn *sqlite.Conn, account int) error {
 	for _, query := range [...]string{insert, update} {
 		stmt, err := conn.Prepare(query)
@@ -139,14 +139,16 @@ func writeOn(conn *sqlite.Conn, account int) error {
 	return nil
 }
 
-// deferred and immediate put a transaction around use.
+// plainly, deferred and immediate are ways to use a connection of zombiezen's: as it is, and in a transaction.
 
-func deferred(ctx context.Context, conn *sqlite.Conn, use func(context.Context, *sqlite.Conn) error) (err error) {
+func plainly(ctx context.Context, conn *sqlite.Conn, use using) error { return use(ctx, conn) }
+
+func deferred(ctx context.Context, conn *sqlite.Conn, use using) (err error) {
 	defer sqlitex.Transaction(conn)(&err)
 	return use(ctx, conn)
 }
 
-func immediate(ctx context.Context, conn *sqlite.Conn, use func(context.Context, *sqlite.Conn) error) (err error) {
+func immediate(ctx context.Context, conn *sqlite.Conn, use using) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err
@@ -155,21 +157,22 @@ func immediate(ctx context.Context, conn *sqlite.Conn, use func(context.Context,
 	return use(ctx, conn)
 }
 
+func setSynchronous(mode string) func(conn *sqlite.Conn) error {
+	return func(conn *sqlite.Conn) error {
+		return sqlitex.ExecuteTransient(conn, "PRAGMA synchronous="+mode, nil)
+	}
+}
+
 func openBare(path, synchronous string, _, _ int) database {
 	conn, err := sqlite.OpenConn(path)
 	check(err)
 	check(setSynchronous(synchronous)(conn))
 	ctx, cancel := context.WithCancel(context.Background())
 	conn.SetInterrupt(ctx.Done())
-	return lent(
-		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error { return use(ctx, conn) },
-		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
-			return deferred(ctx, conn, use)
-		},
-		func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
-			return immediate(ctx, conn, use)
-		},
-		func() { check(conn.Close()); cancel() })
+	lend := func(way func(context.Context, *sqlite.Conn, using) error) lender {
+		return func(ctx context.Context, use using) error { return way(ctx, conn, use) }
+	}
+	return lent(lend(plainly), lend(deferred), lend(immediate), func() { check(conn.Close()); cancel() })
 }
 
 func openSqlitex(path, synchronous string, readers, writers int) database {
@@ -178,42 +181,31 @@ func openSqlitex(path, synchronous string, readers, writers int) database {
 		check(err)
 		return p
 	}
-	// from lends a connection of p, with a transaction around it where around is not nil.
-	from := func(p *sqlitex.Pool, around func(context.Context, *sqlite.Conn, func(context.Context, *sqlite.Conn) error) error) lender {
-		return func(ctx context.Context, use func(context.Context, *sqlite.Conn) error) error {
+	lend := func(p *sqlitex.Pool, way func(context.Context, *sqlite.Conn, using) error) lender {
+		return func(ctx context.Context, use using) error {
 			conn, err := p.Take(ctx)
 			if err != nil {
 				return err
 			}
 			defer p.Put(conn)
-			if around == nil {
-				return use(ctx, conn)
-			}
-			return around(ctx, conn, use)
+			return way(ctx, conn, use)
 		}
 	}
-	reading, writing := open(readers), (*sqlitex.Pool)(nil)
-	if writers > 0 {
-		writing = open(writers)
+	reading := open(readers)
+	if writers == 0 {
+		return lent(lend(reading, plainly), lend(reading, deferred), nil, func() { check(reading.Close()) })
 	}
-	return lent(from(reading, nil), from(reading, deferred), from(writing, immediate), func() {
+	writing := open(writers)
+	return lent(lend(reading, plainly), lend(reading, deferred), lend(writing, immediate), func() {
 		check(reading.Close())
-		if writing != nil {
-			check(writing.Close())
-		}
+		check(writing.Close())
 	})
-}
-
-func setSynchronous(mode string) func(conn *sqlite.Conn) error {
-	return func(conn *sqlite.Conn) error {
-		return sqlitex.ExecuteTransient(conn, "PRAGMA synchronous="+mode, nil)
-	}
 }
 
 // With database/sql.
 
-// openSQLite opens with a driver, and with a name made of path, synchronous and the kind of transaction.
-func openSQLite(driver, name string) func(path, synchronous string, readers, writers int) database {
+// openSQL opens with a driver, and with a name made of path, synchronous and the kind of transaction.
+func openSQL(driver, name string) func(path, synchronous string, readers, writers int) database {
 	return func(path, synchronous string, readers, writers int) database {
 		open := func(size int, transactions string) *sql.DB {
 			db, err := sql.Open(driver, fmt.Sprintf(name, path, synchronous, transactions))
@@ -222,55 +214,53 @@ func openSQLite(driver, name string) func(path, synchronous string, readers, wri
 			db.SetMaxIdleConns(size)
 			return db
 		}
-		reading, writing := open(readers, "deferred"), open(max(1, writers), "immediate")
-		prepare := func(db *sql.DB, query string) func() *sql.Stmt {
+		// prepared is a statement that is prepared when it is first used.
+		prepared := func(db *sql.DB, query string) func() *sql.Stmt {
 			return sync.OnceValue(func() *sql.Stmt {
 				stmt, err := db.Prepare(query)
 				check(err)
 				return stmt
 			})
 		}
-		point, scan := prepare(reading, point), prepare(reading, scan)
-		insert, update := prepare(writing, insert), prepare(writing, update)
+		reading, writing := open(readers, "deferred"), open(max(1, writers), "immediate") // no connection yet
+		point, scan := prepared(reading, point), prepared(reading, scan)
+		insert, update := prepared(writing, insert), prepared(writing, update)
 
 		read := func(ctx context.Context, stmt *sql.Stmt, id int) error {
 			var name string
 			return stmt.QueryRowContext(ctx, id).Scan(&name)
 		}
-		readAll := func(ctx context.Context, stmt *sql.Stmt, id int) error {
-			rows, err := stmt.QueryContext(ctx, id)
-			if err != nil {
-				return err
-			}
-			defer rows.Close()
-			var key, score int64
-			var name, email string
-			for rows.Next() {
-				if err := rows.Scan(&key, &name, &email, &score); err != nil {
-					return err
-				}
-			}
-			return rows.Err()
-		}
 		return database{
 			point: func(ctx context.Context, id int) error { return read(ctx, point(), id) },
-			scan:  func(ctx context.Context, id int) error { return readAll(ctx, scan(), id) },
+			scan: func(ctx context.Context, id int) error {
+				rows, err := scan().QueryContext(ctx, id)
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				var key, score int64
+				var name, email string
+				for rows.Next() {
+					if err := rows.Scan(&key, &name, &email, &score); err != nil {
+						return err
+					}
+				}
+				return rows.Err()
+			},
 			snapshot: func(ctx context.Context, ids [10]int, then func()) error {
-				prepared := point()
+				point := point() // before the transaction has the only connection
 				tx, err := reading.BeginTx(ctx, nil)
 				if err != nil {
 					return err
 				}
 				defer tx.Rollback()
-				stmt := tx.StmtContext(ctx, prepared)
+				stmt := tx.StmtContext(ctx, point)
 				for _, id := range ids {
 					if err := read(ctx, stmt, id); err != nil {
 						return err
 					}
 				}
-				if then != nil {
-					then()
-				}
+				then()
 				return tx.Commit()
 			},
 			write: func(ctx context.Context, account int) error {

@@ -277,8 +277,7 @@ func (h *handle) prepare(sql string) (stmt uintptr, err error) {
 func (h *handle) run(which control) error {
 	code := lib.Xsqlite3_step(h.tls, h.control[which])
 	if code == lib.SQLITE_DONE {
-		lib.Xsqlite3_reset(h.tls, h.control[which])
-		return nil
+		return nil // the next step resets it; it holds nothing until then
 	}
 	err := fmt.Errorf("%s: %w", controlTexts[which], h.error(code))
 	lib.Xsqlite3_reset(h.tls, h.control[which])

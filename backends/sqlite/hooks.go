@@ -26,6 +26,9 @@ func Hooks(path string, mode Mode, options Options) resource.Hooks[*Conn] {
 func (d *database) hooks(mode Mode) resource.Hooks[*Conn] {
 	return resource.Hooks[*Conn]{
 		Construct: func(ctx context.Context) (*Conn, error) {
+			if s := d.first.Load(); s != nil && s.mode == mode && d.first.CompareAndSwap(s, nil) {
+				return s.conn, nil
+			}
 			s, err := d.open(ctx, mode)
 			if err != nil {
 				return nil, err

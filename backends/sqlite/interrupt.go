@@ -74,13 +74,13 @@ var delays = [...]time.Duration{
 }
 
 // wait is the busy handler: it sleeps for a moment, and reports whether SQLite is to try again.
-// It gives up after Options.BusyTimeout, and as soon as the alarm is fired.
+// It gives up after Options.BusyTimeout, as soon as the alarm is fired, and at once where the borrower is not patient.
 func (s *state) wait(count int) bool {
 	if count == 0 {
 		s.waitSince = time.Now()
 	}
 	rest := s.db.options.BusyTimeout - time.Since(s.waitSince)
-	if rest <= 0 {
+	if rest <= 0 || !s.patient {
 		return false
 	}
 	timer := time.NewTimer(min(delays[min(count, len(delays)-1)], rest))
@@ -104,7 +104,7 @@ func (s *state) retry(ctx context.Context, do func() error) error {
 			return err
 		}
 		rest := s.db.options.BusyTimeout - time.Since(began)
-		if rest <= 0 {
+		if rest <= 0 || !s.patient {
 			return err
 		}
 		timer := time.NewTimer(min(delays[min(count, 3)], rest))

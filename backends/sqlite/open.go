@@ -108,7 +108,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 		}
 		return nil, d.fail(mode, "connect", err)
 	}
-	s := &state{handle: newHandle(conn), mode: mode, db: d, file: file, age: age}
+	s := &state{handle: newHandle(conn), mode: mode, db: d, file: file, age: age, patient: true}
 	if err := s.attach(); err != nil {
 		return nil, d.fail(mode, "connect", errors.Join(err, closeConn(conn)))
 	}

@@ -172,19 +172,6 @@ func TestOpenSaysWhatAndWhere(t *testing.T) {
 }
 
 func init() {
-	// The arguments are files to open, as nobody.
-	children["nobody"] = func(args []string) error {
-		if err := syscall.Setuid(65534); err != nil {
-			return err
-		}
-		for _, file := range args {
-			_, err := newDatabase(file, Options{}).open(context.Background(), Writer)
-			if !errors.Is(err, fs.ErrPermission) {
-				return fmt.Errorf("%s: not a matter of permission: %v", file, err)
-			}
-		}
-		return nil
-	}
 	// The arguments are files that four goroutines open at once, one after the other.
 	children["openers"] = func(args []string) error {
 		errs := make(chan error, 4)
@@ -223,22 +210,6 @@ func init() {
 		}
 		return errors.Join(<-errs, <-errs, <-errs, <-errs)
 	}
-}
-
-func TestOpenNamesAMissingPermission(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("it takes root to become nobody")
-	}
-	dir, err := os.MkdirTemp("/tmp", "headpond") // t.TempDir's parents are closed to nobody
-	require.NoError(t, err)
-	defer os.RemoveAll(dir)
-	require.NoError(t, os.Chmod(dir, 0o755))
-	closed := filepath.Join(dir, "closed")
-	require.NoError(t, os.Mkdir(closed, 0o700))
-	file := filepath.Join(dir, "app.db")
-	construct(t, file, Writer, Options{})
-	output, err := child(t, "nobody", file, filepath.Join(dir, "new.db"), filepath.Join(closed, "app.db")).CombinedOutput()
-	require.NoError(t, err, string(output))
 }
 
 // Row 23: 4 processes x 4 goroutines open a fresh file at once, 100 times: no failure.

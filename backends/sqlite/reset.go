@@ -28,6 +28,7 @@ func (s *state) reset(ctx context.Context) error {
 		s.setLimits(s.limits)
 	}
 	s.refuseCommits(false)
+	s.patient = true
 	if code, bad := s.spoiled(); bad {
 		s.db.spoil(s)
 		found.report(ctx, s.db)

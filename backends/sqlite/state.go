@@ -23,6 +23,7 @@ type state struct {
 	stop  func() bool           // of the context.AfterFunc that fires alarm when the borrower's ctx ends; nil: none
 
 	waitSince time.Time // of wait: when the lock was first found taken
+	patient   bool      // wait waits; false until the next reset where the borrower must not be kept
 
 	limits   limits   // those of a released connection
 	settings settings // those of a released connection
@@ -74,8 +75,9 @@ type database struct {
 	invalid error   // why nothing can be opened; nil: it can be tried
 
 	found counts
-	age   atomic.Uint64 // connections of an earlier one end when they are checked or released
-	evict func()        // makes the pools end what is idle; nil: there are none of ours
+	age   atomic.Uint64         // connections of an earlier one end when they are checked or released
+	evict func()                // makes the pools end what is idle
+	first atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
 
 	mu   sync.Mutex // protects the following
 	file os.FileInfo
@@ -84,7 +86,7 @@ type database struct {
 
 // spoil ends every connection that is as old as s or older, for what s found: at once where idle.
 func (d *database) spoil(s *state) {
-	if d.age.CompareAndSwap(s.age, s.age+1) && d.evict != nil {
+	if d.age.CompareAndSwap(s.age, s.age+1) {
 		d.evict()
 	}
 }

@@ -1,0 +1,71 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/headpond/headpond/pool"
+	"zombiezen.com/go/sqlite"
+)
+
+// grace is how long Close waits for what it has interrupted.
+const grace = time.Second
+
+// Close ends the database: Read and Write fail with pool.ErrClosed from now on, and so do readers that wait;
+// writers that wait have their turn. The readers are closed first; then the writer runs PRAGMA optimize
+// and a last checkpoint, and is closed.
+//
+// Close waits until every connection has come back and is closed. When ctx ends before, it interrupts what runs,
+// and waits for one second more: then it returns an error that wraps that of ctx and names the holders.
+// A connection is closed when it comes back, never under its holder.
+// Close may be called again, and waits again. Called with the ctx of a function given to Read, Write or Batch
+// it does not wait, but returns pool.ErrNested.
+func (db *DB) Close(ctx context.Context) error {
+	db.closing.Store(true)
+	if outer := db.within(ctx); outer != nil {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = db.closePools(over) // begins
+		return db.nested(db.readers, "Close", outer)
+	}
+	var err error
+	if db.writer != nil && (db.writer == db.readers || db.readers.Close(ctx) == nil) {
+		err = db.farewell(ctx)
+	}
+	err = errors.Join(err, db.closePools(ctx))
+	if err != nil && ctx.Err() != nil {
+		db.files.interruptAll()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if err = db.closePools(last); err != nil {
+			err = errors.Join(ended(ctx), err)
+		}
+	}
+	if db.anchor != nil {
+		err = errors.Join(err, db.anchor.weigh())
+	}
+	return err
+}
+
+// farewell is the writer's last work. What keeps it from it does no harm:
+// a lock of another process, and a pool that is closed already.
+func (db *DB) farewell(ctx context.Context) error {
+	err := db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
+		s, ok := stateOf(conn)
+		if !ok || db.files.memory {
+			return nil
+		}
+		s.patient = false
+		_, _, err := s.query(ctx, "PRAGMA optimize")
+		if err == nil {
+			_, _, err = s.query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // its row says whether it was complete
+		}
+		return withContext(ctx, err)
+	})
+	code := sqlite.ErrCode(err).ToPrimary()
+	if errors.Is(err, pool.ErrClosed) || errors.Is(err, pool.ErrAcquireTimeout) || code == sqlite.ResultBusy || code == sqlite.ResultLocked {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/headpond/headpond/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"zombiezen.com/go/sqlite"
+)
+
+func TestCloseLeavesNothing(t *testing.T) {
+	both(t, func(t *testing.T, memory bool) {
+		before := goleak.IgnoreCurrent()
+		db := open(t, memory, Options{})
+		require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, increment) }))
+		count(t, db)
+		require.NoError(t, db.Close(t.Context()))
+		require.NoError(t, db.Close(t.Context()), "again")
+		goleak.VerifyNone(t, before)
+		if !memory {
+			assert.Zero(t, descriptors(t, db.files.path))
+			assert.Equal(t, []string{"app.db"}, files(t, db.files.path), "the log is in the file")
+		}
+		assert.ErrorIs(t, db.Read(t.Context(), func(context.Context, *Conn) error { return nil }), pool.ErrClosed)
+		assert.ErrorIs(t, db.Write(t.Context(), func(context.Context, *Conn) error { return nil }), pool.ErrClosed)
+		assert.Empty(t, db.files.live)
+	})
+}
+
+// What runs when ctx ends is interrupted, and Close comes back.
+func TestCloseInterrupts(t *testing.T) {
+	db := open(t, false, Options{})
+	running, failed := make(chan struct{}, 2), make(chan error, 2)
+	query := func(_ context.Context, conn *Conn) error {
+		running <- struct{}{}
+		_, err := first(conn, forever)
+		return err
+	}
+	go func() { failed <- db.Read(context.Background(), query) }()
+	go func() { failed <- db.Write(context.Background(), query) }()
+	<-running
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	require.NoError(t, db.Close(ctx))
+	assert.Less(t, time.Since(began), 50*time.Millisecond+grace)
+	for range 2 {
+		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(<-failed))
+	}
+	assert.Zero(t, descriptors(t, db.files.path))
+}
+
+// Row 7: Close returns at its deadline and names the holders; what they hold is closed when it comes back.
+func TestRow7CloseNamesTheHolders(t *testing.T) {
+	db := open(t, false, Options{LeakAfter: time.Hour})
+	reader, err := db.Readers().Acquire(t.Context())
+	require.NoError(t, err)
+	writer, err := db.Writer().Acquire(t.Context())
+	require.NoError(t, err)
+	do(t, writer.Value(), "BEGIN IMMEDIATE")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err = db.Close(ctx)
+	took := time.Since(began)
+	assert.GreaterOrEqual(t, took, grace)
+	assert.Less(t, took, grace+500*time.Millisecond)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, "app.readers")
+	assert.ErrorContains(t, err, "app.writer")
+	assert.ErrorContains(t, err, "close_test.go:")
+
+	_, err = first(reader.Value(), "SELECT 1")
+	assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err), "its holder learns it, and does not crash")
+	reader.Release()
+	writer.Release()
+	require.NoError(t, db.Close(t.Context()))
+	assert.Zero(t, descriptors(t, db.files.path))
+}
+
+func TestCloseInside(t *testing.T) {
+	both(t, func(t *testing.T, memory bool) {
+		for _, call := range []string{"Read", "Write"} {
+			db := open(t, memory, Options{})
+			do := db.Read
+			if call == "Write" {
+				do = db.Write
+			}
+			require.NoError(t, do(t.Context(), func(ctx context.Context, _ *Conn) error {
+				assert.ErrorIs(t, db.Close(ctx), pool.ErrNested)
+				return nil
+			}))
+			require.NoError(t, db.Close(t.Context()))
+		}
+	})
+}
+
+// A connection that left its pool is closed with Close.
+func TestDetached(t *testing.T) {
+	db := open(t, false, Options{})
+	lease, err := db.Readers().Acquire(t.Context())
+	require.NoError(t, err)
+	conn := lease.Detach()
+	require.NoError(t, db.Close(t.Context()))
+	assert.NotZero(t, descriptors(t, db.files.path))
+	require.NoError(t, Close(conn))
+	assert.Zero(t, descriptors(t, db.files.path))
+	foreign, err := sqlite.OpenConn(path(t))
+	require.NoError(t, err)
+	require.NoError(t, Close(foreign))
+}

@@ -66,7 +66,7 @@ func (s shared) takeAll(n int) (giveBack func()) {
 type value struct{ _ [64]byte }
 
 var (
-	headpond       = sharer{"headpond", "no limits, no hook but Construct", openHeadpond(resource.Hooks[*value]{}, pool.Options{})}
+	headpondPlain  = sharer{"headpond", "no limits, no hook but Construct", openHeadpond(resource.Hooks[*value]{}, pool.Options{})}
 	headpondLimits = sharer{"headpond, limits", "MaxLifetime with LifetimeJitter, MaxIdleTime and MaxUses, none of which is reached",
 		openHeadpond(resource.Hooks[*value]{}, pool.Options{Policy: limits})}
 	headpondHooks = sharer{"headpond, limits and hooks", "the same limits, and Check (on every acquire), Prepare, Reset and Destroy, which do nothing",
@@ -167,7 +167,7 @@ func (s sharer) under(l load, size, held int, yield bool) entrant {
 
 func pools() group {
 	under := func(l load, size int, yield bool) (entrants []entrant) {
-		for _, s := range []sharer{headpond, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
+		for _, s := range []sharer{headpondPlain, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
 			entrants = append(entrants, s.under(l, size, 0, yield))
 		}
 		return entrants

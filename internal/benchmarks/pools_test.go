@@ -10,7 +10,7 @@ import (
 // go -C internal/benchmarks test -bench . compares with benchstat's column "pool":
 // the same loops as the program's, entrant by entrant.
 func BenchmarkPools(b *testing.B) {
-	for _, s := range []sharer{headpond, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
+	for _, s := range []sharer{headpondPlain, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
 		run := func(work string, size, goroutines int, yield bool) {
 			b.Run("work="+work+"/pool="+s.name, func(b *testing.B) {
 				p := s.open(size)
@@ -39,7 +39,7 @@ func BenchmarkPools(b *testing.B) {
 // What headpond promises to allocate nothing for, measured as the program does, with Go 1.26.
 // Time never fails a test.
 func TestAllocations(t *testing.T) {
-	for _, s := range []sharer{headpond, headpondLimits, headpondHooks} {
+	for _, s := range []sharer{headpondPlain, headpondLimits, headpondHooks} {
 		t.Run(s.name, func(t *testing.T) {
 			p := s.open(8)
 			defer p.close()

@@ -125,13 +125,10 @@ func audit(name, path string, acknowledged, failed int64) {
 }
 
 func reads(in directory) group {
-	var (
-		cores    = runtime.GOMAXPROCS(0)
-		readers  = max(4, cores)
-		withBare = slices.Concat(stores, []store{bare})
-	)
-	under := func(goroutines int, do work, stores ...store) (entrants []entrant) {
-		for _, s := range stores {
+	cores := runtime.GOMAXPROCS(0)
+	readers := max(4, cores)
+	under := func(goroutines int, do work, more ...store) (entrants []entrant) {
+		for _, s := range slices.Concat(stores, more) {
 			entrants = append(entrants, s.under(load{goroutines: goroutines}, in, "NORMAL", readers, 1, do))
 		}
 		return entrants
@@ -146,11 +143,11 @@ func reads(in directory) group {
 		base:    "sqlitex.Pool",
 		chart:   bars,
 		contests: []contest{
-			{"point read", 1, turn, under(1, pointRead, withBare...)},
-			{"point read, a goroutine per core", 2, turn, under(cores, pointRead, stores...)},
-			{"scan of 20 rows", 3, turn, under(1, rangeScan, withBare...)},
-			{"snapshot of 10 reads", 4, turn, append(under(1, readTenOnce, withBare...),
-				under(1, readTen, sqlitexPool.named("sqlitex.Pool, ten separate reads"))...)},
+			{"point read", 1, turn, under(1, pointRead, headpondRead, bare)},
+			{"point read, a goroutine per core", 2, turn, under(cores, pointRead, headpondRead)},
+			{"scan of 20 rows", 3, turn, under(1, rangeScan, headpondRead, bare)},
+			{"snapshot of 10 reads", 4, turn, append(under(1, readTenOnce, bare),
+				sqlitexPool.named("sqlitex.Pool, ten separate reads").under(load{goroutines: 1}, in, "NORMAL", readers, 1, readTen))},
 		},
 	}
 }
@@ -182,6 +179,7 @@ func writes(in directory, synchronous string) group {
 			return s.under(load{goroutines: goroutines, timed: true}, in, synchronous, 1, writers, writeOne)
 		}
 		c := contest{commas(float64(goroutines)), float64(goroutines), turn, []entrant{
+			under(headpondDB.named("headpond, Write"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 1 connection"), 1),
 			under(mattn.named("mattn, 1 connection"), 1),
 			under(modernc.named("modernc, 1 connection"), 1),
@@ -211,6 +209,7 @@ func mixed(in directory) group {
 		base:    "sqlitex.Pool, 1 writer",
 		chart:   bars,
 		contests: []contest{{"operations a second", 1, 600 * time.Millisecond, []entrant{
+			under(headpondDB.named("headpond, Write"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 1 writer"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 16 writers"), 16),
 			under(mattn.named("mattn, 1 writer"), 1),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	headpond "github.com/headpond/headpond/backends/sqlite"
 	_ "github.com/mattn/go-sqlite3"
 	_ "modernc.org/sqlite"
 	"zombiezen.com/go/sqlite"
@@ -48,6 +49,12 @@ type database struct {
 }
 
 var (
+	headpondDB = store{"headpond", "its defaults; a point read or a scan alone by DB.Readers().Do, a snapshot by DB.Read, a write by DB.Write; statements cached",
+		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Readers().Do, db.Read, db.Write })}
+
+	headpondRead = store{"headpond, Read", "the same, with DB.Read for every read",
+		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Read, db.Read, db.Write })}
+
 	bare = store{"bare connection", "zombiezen's Conn, statements cached, an interrupt armed once; no pool, one goroutine", openBare}
 
 	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy (its defaults); statements cached; " +
@@ -62,7 +69,7 @@ var (
 )
 
 // stores are those that a server would choose between.
-var stores = []store{sqlitexPool, mattn, modernc}
+var stores = []store{headpondDB, sqlitexPool, mattn, modernc}
 
 // With a connection of zombiezen's: the same functions for all whose connections these are.
 
@@ -160,6 +167,17 @@ func immediate(ctx context.Context, conn *sqlite.Conn, use using) (err error) {
 func setSynchronous(mode string) func(conn *sqlite.Conn) error {
 	return func(conn *sqlite.Conn) error {
 		return sqlitex.ExecuteTransient(conn, "PRAGMA synchronous="+mode, nil)
+	}
+}
+
+func openDB(ways func(db *headpond.DB) (plain, reading, writing lender)) func(path, synchronous string, readers, writers int) database {
+	modes := map[string]headpond.Synchronous{"FULL": headpond.SyncFull, "NORMAL": headpond.SyncNormal}
+	return func(path, synchronous string, readers, writers int) database {
+		ctx := context.Background()
+		db, err := headpond.Open(ctx, path, headpond.Options{Readers: readers, ReadOnly: writers == 0, Synchronous: modes[synchronous]})
+		check(err)
+		plain, reading, writing := ways(db)
+		return lent(plain, reading, writing, func() { check(db.Close(ctx)) })
 	}
 }
 

@@ -70,34 +70,34 @@ func bars(g group, results []result) string {
 	return c.svg(g.title, y+20)
 }
 
-// lines returns a chart with a line for each entrant over the contests, both axes logarithmic.
+// lines returns a chart with a line for each entrant over the contests,
+// which stand at equal distances; the figures on a logarithmic axis.
 func lines(across, up string) chart {
 	return func(g group, results []result) string {
 		type line struct {
 			name  string
 			hue   string
-			x, y  []float64 // logarithms
+			x, y  []float64 // the contest's place; the logarithm of the figure
 			label float64   // where its name stands, in the chart's own coordinates
 		}
 		var all []*line
 		low, high := math.Inf(1), math.Inf(-1)
-		for _, held := range results {
+		for x, held := range results {
 			for i, e := range held.entrants {
 				k := slices.IndexFunc(all, func(l *line) bool { return l.name == e.name })
 				if k < 0 {
 					k, all = len(all), append(all, &line{name: e.name})
 				}
 				y := math.Log10(held.value(i, g.columns[0]))
-				all[k].x, all[k].y = append(all[k].x, math.Log10(held.at)), append(all[k].y, y)
+				all[k].x, all[k].y = append(all[k].x, float64(x)), append(all[k].y, y)
 				low, high = min(low, y), max(high, y)
 			}
 		}
 		all = slices.DeleteFunc(all, func(l *line) bool { return len(l.x) < 2 })
 
 		const left, right, top, bottom = 84.0, 520.0, 64.0, 360.0
-		first, last := math.Log10(results[0].at), math.Log10(results[len(results)-1].at)
 		low, high = math.Floor(low), math.Ceil(high)
-		toX := func(x float64) float64 { return left + (x-first)/(last-first)*(right-left) }
+		toX := func(x float64) float64 { return left + x/float64(len(results)-1)*(right-left) }
 		toY := func(y float64) float64 { return bottom - (y-low)/(high-low)*(bottom-top) }
 
 		var c canvas
@@ -108,8 +108,8 @@ func lines(across, up string) chart {
 			fmt.Fprintf(&c, `<path class="axis" d="M%.1f %.1fH%.1f"/>`+"\n", left, toY(power), right)
 			c.text(left-8, toY(power)+4, "end", "quiet", g.columns[0].show(math.Pow(10, power)))
 		}
-		for _, held := range results {
-			c.text(toX(math.Log10(held.at)), bottom+22, "middle", "quiet", held.name)
+		for x, held := range results {
+			c.text(toX(float64(x)), bottom+22, "middle", "quiet", held.name)
 		}
 		// Peers keep apart by their shade, headpond by its colour; names stand at the lines' ends.
 		for i, l := range all {

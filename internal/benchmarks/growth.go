@@ -26,7 +26,7 @@ func sizes() group {
 		chart:   lines("values in the pool", "acquire and release"),
 	}
 	for _, size := range []int{10, 100, 1_000, 10_000} {
-		g.contests = append(g.contests, contest{commas(float64(size)), float64(size), 60 * time.Millisecond,
+		g.contests = append(g.contests, contest{commas(float64(size)), 60 * time.Millisecond,
 			growing(func(e sharer) entrant { return e.under(load{goroutines: 1, step: 100}, size, size/2, false) })})
 	}
 	return g
@@ -42,7 +42,7 @@ func waiters() group {
 		chart:   lines("goroutines that want the one value", "acquire and release"),
 	}
 	for _, waiting := range []int{1, 10, 100, 1_000, 10_000} {
-		g.contests = append(g.contests, contest{commas(float64(waiting)), float64(waiting), 100 * time.Millisecond * time.Duration(max(1, waiting/3000)),
+		g.contests = append(g.contests, contest{commas(float64(waiting)), 100 * time.Millisecond * time.Duration(max(1, waiting/3000)),
 			growing(func(e sharer) entrant { return e.under(load{goroutines: waiting}, 1, 0, true) })})
 	}
 	return g
@@ -58,10 +58,10 @@ func poolMemory() group {
 		base:    "puddle",
 	}
 	for _, count := range []int{1, 100, 10_000} {
-		g.contests = append(g.contests, contest{"per pool, of " + commas(float64(count)), float64(count), 0,
+		g.contests = append(g.contests, contest{"per pool, of " + commas(float64(count)), 0,
 			growing(func(e sharer) entrant { return e.idle(count) })})
 	}
-	g.contests = append(g.contests, contest{"per waiter", 0, 0, growing(func(e sharer) entrant { return e.waited(10_000) })})
+	g.contests = append(g.contests, contest{"per waiter", 0, growing(func(e sharer) entrant { return e.waited(10_000) })})
 	return g
 }
 

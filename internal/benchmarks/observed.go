@@ -45,7 +45,7 @@ func observed() group {
 		columns: []column{{name: "time", show: duration}, {name: "allocs", show: few}},
 		base:    "headpond, limits",
 		chart:   bars,
-		contests: []contest{{"serial", 1, turn, []entrant{
+		contests: []contest{{"serial", turn, []entrant{
 			headpondLimits.under(load{goroutines: 1, step: 1000}, 8, 0, false),
 			with("headpond, unsampled", "tracing.Observer under a span that is not sampled; no metrics", never, noMetrics, tracing.Always),
 			with("headpond, metrics", "tracing.Observer with the SDK's metrics and a manual reader; no spans", never, metrics, tracing.None),

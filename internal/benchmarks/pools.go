@@ -173,7 +173,7 @@ func pools() group {
 		return entrants
 	}
 	cores := runtime.GOMAXPROCS(0)
-	const turn = 150 * time.Millisecond
+	const turn = 200 * time.Millisecond
 	return group{
 		name:  "pool",
 		title: "A pool of anything",
@@ -185,10 +185,10 @@ func pools() group {
 		base:    "puddle",
 		chart:   bars,
 		contests: []contest{
-			{"serial", 1, turn, under(load{goroutines: 1, step: 1000}, 8, false)},
-			{"parallel", 2, turn, under(load{goroutines: cores, step: 1000}, max(8, cores), false)},
-			{"contended", 3, 2 * turn, under(load{goroutines: 32}, 2, false)},
-			{"contended, yielding", 4, 2 * turn, under(load{goroutines: 32}, 2, true)},
+			{"serial", turn, under(load{goroutines: 1, step: 1000}, 8, false)},
+			{"parallel", turn, under(load{goroutines: cores, step: 1000}, max(8, cores), false)},
+			{"contended", turn, under(load{goroutines: 32}, 2, false)},
+			{"contended, yielding", turn, under(load{goroutines: 32}, 2, true)},
 		},
 	}
 }

@@ -68,7 +68,7 @@ func (r *report) overview(g group, results []result) {
 		for _, held := range results {
 			cell := ""
 			if i := slices.IndexFunc(held.entrants, func(e entrant) bool { return e.name == name }); i >= 0 {
-				cell = g.columns[0].show(held.value(i, g.columns[0])) + held.times(i, g)
+				cell = g.columns[0].show(held.value(i, g.columns[0])) + " " + held.times(i, g)
 			}
 			fmt.Fprintf(&r.text, " %s |", cell)
 		}
@@ -117,7 +117,7 @@ func (r result) times(i int, g group) string {
 	if math.IsNaN(ratio) {
 		return ""
 	}
-	return " ×" + strconv.FormatFloat(ratio, 'g', 3, 64)
+	return "×" + strconv.FormatFloat(ratio, 'g', 3, 64)
 }
 
 // finish appends everybody's settings, and writes the report.

@@ -26,7 +26,6 @@ type group struct {
 // A contest is one work, done by every entrant in turn.
 type contest struct {
 	name     string
-	at       float64       // where it stands on the axis of a line chart
 	turn     time.Duration // how long one turn takes, in a full run
 	entrants []entrant
 }

@@ -20,6 +20,8 @@ type DB struct {
 	writer  *pool.Pool[*Conn] // nil: read-only. In memory it is the same as readers
 	anchor  *anchor           // keeps a database in memory alive; nil for a file
 
+	batches batches
+
 	closing atomic.Bool
 }
 
@@ -42,6 +44,7 @@ func newDB(ctx context.Context, files *database) (db *DB, err error) {
 		return nil, files.fail(mode, "options", files.invalid)
 	}
 	db = &DB{files: files}
+	db.batches.init(db)
 	if db.readers, err = db.pool(Reader); err != nil {
 		return nil, err
 	}
@@ -80,6 +83,9 @@ func (db *DB) pool(mode Mode) (*pool.Pool[*Conn], error) {
 	}
 	if db.files.memory {
 		mode, settings.Name, settings.MaxSize, settings.Policy = Writer, db.name(), 1, o.WriterPolicy
+	}
+	if mode == Writer {
+		settings.Observer = db.batches.observe(o.Observer)
 	}
 	return pool.New(db.files.hooks(mode), settings)
 }
@@ -194,6 +200,16 @@ func (db *DB) Write(ctx context.Context, use func(ctx context.Context, conn *Con
 // what is for errors. The ctx that use gets carries the mark against nesting.
 // A panic in use closes the connection and goes on.
 func (db *DB) onWriter(ctx context.Context, what string, use func(ctx context.Context, s *state) error) error {
+	if err := db.mayWrite(ctx, what); err != nil {
+		return err
+	}
+	return db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
+		return db.inTurn(ctx, what, conn, use)
+	})
+}
+
+// mayWrite returns why ctx can't wait for the writer.
+func (db *DB) mayWrite(ctx context.Context, what string) error {
 	if db.writer == nil {
 		return fmt.Errorf("headpond/sqlite %q: %s: %w", db.name(), what, ErrReadOnly)
 	}
@@ -203,9 +219,7 @@ func (db *DB) onWriter(ctx context.Context, what string, use func(ctx context.Co
 	if db.closing.Load() {
 		return &pool.Error{Pool: db.writer.Name(), Op: pool.Acquire, Stats: db.writer.Stats(), Err: pool.ErrClosed}
 	}
-	return db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
-		return db.inTurn(ctx, what, conn, use)
-	})
+	return nil
 }
 
 // inTurn calls use with the state of a connection and the mark against nesting.
@@ -228,11 +242,12 @@ type Stats struct {
 	Readers pool.Stats
 	Writer  pool.Stats // zero with Options.ReadOnly; in memory the same as Readers
 	Found   Found      // what borrowers left behind, by kind
+	Batch   BatchStats
 }
 
 // Stats returns the figures of both pools, each of one instant, and of the database.
 func (db *DB) Stats() Stats {
-	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot()}
+	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot(), Batch: db.batches.snapshot()}
 	if db.writer != nil {
 		stats.Writer = db.writer.Stats()
 	}
@@ -242,6 +257,13 @@ func (db *DB) Stats() Stats {
 // figures are those that the pools do not have themselves.
 func (db *DB) figures() []pool.Figure {
 	var all []pool.Figure
+	batch := db.batches.snapshot()
+	all = append(all,
+		pool.Figure{Name: "headpond.sqlite.batches", Unit: "{batch}", Value: float64(batch.Batches)},
+		pool.Figure{Name: "headpond.sqlite.batch.works", Unit: "{work}", Value: float64(batch.Works)},
+		pool.Figure{Name: "headpond.sqlite.batch.again", Unit: "{work}", Value: float64(batch.Again)},
+		pool.Figure{Name: "headpond.sqlite.batch.largest", Unit: "{work}", Value: float64(batch.Largest)},
+	)
 	for kind, count := range db.files.found.snapshot() {
 		all = append(all, pool.Figure{Name: "headpond.sqlite.found." + Kind(kind).String(), Unit: "{connection}", Value: float64(count)})
 	}

@@ -142,6 +142,13 @@ type Options struct {
 	// (by Conn.Prep and Conn.Prepare: one for each text); one that has more is closed. Defaults to 500.
 	MaxStatements int
 
+	// MaxBatch is the most calls of DB.Batch that share a transaction. Defaults to 256:
+	// past that the disk's part of a call's cost is small, and a writer of another kind waits for longer.
+	MaxBatch int
+
+	// MaxBatchTime is for how long a transaction of DB.Batch takes in calls. Defaults to 10ms.
+	MaxBatchTime time.Duration
+
 	// OnFinding is called when a released connection was not as it should be, on the goroutine
 	// that released it, with the ctx of the release: its stack and its span show the careless caller.
 	// It must not use the connection, and must not block. nil: nobody is told;
@@ -186,6 +193,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxStatements == 0 {
 		o.MaxStatements = 500
 	}
+	if o.MaxBatch == 0 {
+		o.MaxBatch = 256
+	}
+	if o.MaxBatchTime == 0 {
+		o.MaxBatchTime = 10 * time.Millisecond
+	}
 	return o
 }
 
@@ -208,6 +221,10 @@ func (o Options) validate() error {
 		return fmt.Errorf("Options.FileMode is %v: the owner must be able to read and write", o.FileMode)
 	case o.MaxStatements < 0:
 		return fmt.Errorf("Options.MaxStatements is %d: it must not be negative", o.MaxStatements)
+	case o.MaxBatch < 0:
+		return fmt.Errorf("Options.MaxBatch is %d: it must not be negative", o.MaxBatch)
+	case o.MaxBatchTime < 0:
+		return fmt.Errorf("Options.MaxBatchTime is %v: it must not be negative", o.MaxBatchTime)
 	case o.ReadOnly && o.Schema != nil:
 		return errors.New("Options.Schema is set: it must be nil with ReadOnly")
 	}

@@ -72,6 +72,13 @@ func (h *handle) probe() error {
 	return h.run(release)
 }
 
+// changed reports whether the borrower left the connection other than it was,
+// statements and transactions apart.
+func (s *state) changed() bool {
+	return s.interrupt() != s.alarm.Load().rings || s.handle.limits() != s.limits || !s.waits() ||
+		!s.authorized() || s.taint() != 0 || s.handle.settings() != s.settings
+}
+
 // inspect looks for what can't be undone.
 func (s *state) inspect(found *findings) {
 	if !s.authorized() {

@@ -1,0 +1,156 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// openBatch returns a database with a table for works to insert into.
+func openBatch(t testing.TB, options Options) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), t.TempDir()+"/batch.db", options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
+		return sqlitex.ExecuteScript(conn, "CREATE TABLE work (id INTEGER PRIMARY KEY)", nil)
+	}))
+	return db
+}
+
+func insert(conn *Conn, id int) error {
+	return sqlitex.Execute(conn, "INSERT INTO work (id) VALUES (?)", &sqlitex.ExecOptions{Args: []any{id}})
+}
+
+// worked returns which works are in the database.
+func worked(t testing.TB, db *DB) (ids []int) {
+	t.Helper()
+	require.NoError(t, db.Read(context.Background(), func(_ context.Context, conn *Conn) error {
+		stmt := conn.Prep("SELECT id FROM work ORDER BY id")
+		for {
+			row, err := stmt.Step()
+			if err != nil || !row {
+				return err
+			}
+			ids = append(ids, stmt.ColumnInt(0))
+		}
+	}))
+	return ids
+}
+
+func TestBatchCommitsAllThatSucceed(t *testing.T) {
+	db := openBatch(t, Options{})
+	var all sync.WaitGroup
+	for id := range 1000 {
+		all.Go(func() {
+			err := db.Batch(t.Context(), func(_ context.Context, conn *Conn) error {
+				if err := insert(conn, id); err != nil {
+					return err
+				}
+				if id%10 == 3 {
+					return fmt.Errorf("work %d", id)
+				}
+				return nil
+			})
+			if id%10 == 3 {
+				assert.EqualError(t, err, fmt.Sprintf("work %d", id))
+			} else {
+				assert.NoError(t, err)
+			}
+		})
+	}
+	all.Wait()
+	ids := worked(t, db)
+	assert.Len(t, ids, 900)
+	for _, id := range ids {
+		assert.NotEqual(t, 3, id%10)
+	}
+	stats := db.Stats().Batch
+	assert.EqualValues(t, 900, stats.Works)
+	assert.Less(t, stats.Batches, uint64(900))
+	assert.Zero(t, stats.Again)
+}
+
+// together queues works so that they share a batch, and returns their errors.
+func together(t testing.TB, db *DB, works ...func(ctx context.Context, conn *Conn) error) []error {
+	t.Helper()
+	errs := make([]error, len(works))
+	var all sync.WaitGroup
+	err := db.Write(context.Background(), func(context.Context, *Conn) error {
+		for i, work := range works {
+			all.Go(func() {
+				defer func() {
+					if thrown := recover(); thrown != nil {
+						errs[i] = fmt.Errorf("panicked with %v", thrown)
+					}
+				}()
+				errs[i] = db.Batch(context.Background(), work)
+			})
+			for queued := 0; queued <= i; { // in the order given
+				db.batches.mu.Lock()
+				queued = db.batches.length
+				db.batches.mu.Unlock()
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	all.Wait()
+	return errs
+}
+
+func TestBatchWithOneThatEndsTheTransaction(t *testing.T) {
+	for _, sql := range []string{"COMMIT", "END", "ROLLBACK", "ROLLBACK; BEGIN", `RELEASE "headpond unit of work"`, `ROLLBACK; SAVEPOINT "headpond unit of work"`} {
+		t.Run(sql, func(t *testing.T) {
+			db := openBatch(t, Options{})
+			good := func(id int) func(context.Context, *Conn) error {
+				return func(_ context.Context, conn *Conn) error { return insert(conn, id) }
+			}
+			errs := together(t, db, good(1), good(2), func(_ context.Context, conn *Conn) error {
+				if err := insert(conn, 3); err != nil {
+					return err
+				}
+				_ = sqlitex.ExecuteScript(conn, sql, nil)
+				return sqlitex.ExecuteTransient(conn, sql, nil)
+			}, good(4))
+			assert.NoError(t, errs[0])
+			assert.NoError(t, errs[1])
+			assert.Error(t, errs[2])
+			assert.NoError(t, errs[3])
+			assert.Equal(t, []int{1, 2, 4}, worked(t, db))
+			assert.EqualValues(t, 2, db.Stats().Batch.Again)
+		})
+	}
+}
+
+func TestBatchWithOneThatPanicsExitsOrLeavesAStatementOpen(t *testing.T) {
+	db := openBatch(t, Options{})
+	boom := errors.New("boom")
+	errs := together(t, db,
+		func(_ context.Context, conn *Conn) error { return insert(conn, 1) },
+		func(_ context.Context, conn *Conn) error {
+			_ = insert(conn, 2)
+			panic(boom)
+		},
+		func(_ context.Context, conn *Conn) error {
+			stmt, _, err := conn.PrepareTransient("INSERT INTO work VALUES (3) RETURNING id")
+			if err == nil {
+				_, err = stmt.Step()
+				t.Cleanup(func() { _ = stmt.Finalize() })
+			}
+			return err
+		},
+		func(_ context.Context, conn *Conn) error { return insert(conn, 4) },
+	)
+	assert.NoError(t, errs[0])
+	assert.EqualError(t, errs[1], "panicked with boom")
+	assert.ErrorContains(t, errs[2], "INSERT INTO work VALUES (3) RETURNING id")
+	assert.NoError(t, errs[3])
+	assert.Equal(t, []int{1, 4}, worked(t, db))
+}

@@ -48,8 +48,8 @@ func (db *DB) Close(ctx context.Context) error {
 	return err
 }
 
-// farewell is the writer's last work. What keeps it from it does no harm:
-// a lock of another process, and a pool that is closed already.
+// farewell is the writer's last work. What keeps it from it does no harm, for the next one to open the file
+// takes up its log: a lock of another process, a full disk, and a pool that is closed already.
 func (db *DB) farewell(ctx context.Context) error {
 	err := db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
 		s, ok := stateOf(conn)
@@ -57,14 +57,15 @@ func (db *DB) farewell(ctx context.Context) error {
 			return nil
 		}
 		s.patient = false
-		_, _, err := s.query(ctx, "PRAGMA optimize")
-		if err == nil {
-			_, _, err = s.query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // its row says whether it was complete
-		}
+		_, _, _ = s.query(ctx, "PRAGMA optimize")                    // statistics: nothing hangs on them
+		_, _, err := s.query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // its row says whether it was complete
 		return withContext(ctx, err)
 	})
-	code := sqlite.ErrCode(err).ToPrimary()
-	if errors.Is(err, pool.ErrClosed) || errors.Is(err, pool.ErrAcquireTimeout) || code == sqlite.ResultBusy || code == sqlite.ResultLocked {
+	if errors.Is(err, pool.ErrClosed) || errors.Is(err, pool.ErrAcquireTimeout) {
+		return nil
+	}
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull:
 		return nil
 	}
 	return err

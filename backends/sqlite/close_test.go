@@ -50,7 +50,9 @@ func TestCloseInterrupts(t *testing.T) {
 	require.NoError(t, db.Close(ctx))
 	assert.Less(t, time.Since(began), 50*time.Millisecond+grace)
 	for range 2 {
-		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(<-failed))
+		err := <-failed
+		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err))
+		assert.ErrorIs(t, err, pool.ErrClosed)
 	}
 	assert.Zero(t, descriptors(t, db.files.path))
 }

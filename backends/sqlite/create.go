@@ -14,7 +14,11 @@ import (
 // and its schema, or not at all: it is made under another name, and linked into place.
 // When somebody else made it in the meantime, theirs stands.
 func (d *database) create(ctx context.Context) error {
-	file, err := os.CreateTemp(filepath.Dir(d.path), ".headpond-*")
+	path, err := target(d.path)
+	if err != nil {
+		return d.fail(Writer, "create", err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".headpond-*")
 	if err != nil {
 		return d.fail(Writer, "create", err)
 	}
@@ -31,11 +35,11 @@ func (d *database) create(ctx context.Context) error {
 	if err := d.fill(ctx, name); err != nil {
 		return err
 	}
-	err = os.Link(name, d.path)
+	err = os.Link(name, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	if err := d.createInPlace(); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := d.createInPlace(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return d.fail(Writer, "create", err)
 	}
 	return nil
@@ -74,12 +78,27 @@ func (d *database) migrate(ctx context.Context, s *state) error {
 
 // createInPlace is for a file system without links. The file is empty for a moment:
 // then no connection is opened by this package, since closing it drops the locks on it.
-func (d *database) createInPlace() error {
+func (d *database) createInPlace(path string) error {
 	opening.Lock()
 	defer opening.Unlock()
-	file, err := os.OpenFile(d.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, d.options.FileMode)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, d.options.FileMode)
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Chmod(d.path, d.options.FileMode), file.Close())
+	return errors.Join(os.Chmod(path, d.options.FileMode), file.Close())
+}
+
+// target is where a file at path is created: where a symbolic link that leads nowhere points to.
+func target(path string) (string, error) {
+	for range 40 { // as many as Linux follows
+		link, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link
+		}
+		if !filepath.IsAbs(link) {
+			link = filepath.Join(filepath.Dir(path), link)
+		}
+		path = link
+	}
+	return "", errors.New("too many levels of symbolic links")
 }

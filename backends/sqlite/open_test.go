@@ -277,3 +277,32 @@ func TestJournalModeWaits(t *testing.T) {
 	do(t, conn, "COMMIT")
 	require.NoError(t, <-opened)
 }
+
+// A file system that refuses WAL: SQLite's dotfile locks, which have no shared memory, stand for it.
+func TestAFileSystemWithoutWAL(t *testing.T) {
+	file := path(t)
+	conn, err := openConn("file:"+file+"?vfs=unix-dotfile", sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenURI)
+	if err != nil {
+		t.Skipf("no such VFS here: %v", err)
+	}
+	defer closeConn(conn)
+	require.NoError(t, reachable())
+	s := &state{handle: newHandle(conn), db: newDatabase(file, Options{})}
+	assert.ErrorIs(t, s.useWAL(t.Context()), ErrNoWAL)
+}
+
+func TestOpenFollowsLinks(t *testing.T) {
+	file := path(t)
+	link := filepath.Join(t.TempDir(), "link.db")
+	require.NoError(t, os.Symlink(file, link))
+	s := construct(t, link, Writer, Options{})
+	do(t, s.conn, "CREATE TABLE t (x)")
+	assert.Equal(t, []string{"app.db", "app.db-shm", "app.db-wal"}, files(t, file))
+	do(t, construct(t, file, Writer, Options{}).conn, "SELECT * FROM t")
+	require.NoError(t, s.check(t.Context()))
+
+	loop := filepath.Join(t.TempDir(), "loop.db")
+	require.NoError(t, os.Symlink(loop, loop))
+	_, err := newDatabase(loop, Options{}).open(t.Context(), Writer)
+	require.Error(t, err)
+}

@@ -12,7 +12,7 @@ import (
 // transact calls use inside a transaction that only transact can commit: see DB.Write.
 func (s *state) transact(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	if err := s.run(beginImmediate); err != nil {
-		return withContext(ctx, err)
+		return s.blame(ctx, err)
 	}
 	lost := s.lost()
 	s.refuseCommits(true)
@@ -33,7 +33,7 @@ func (s *state) transact(ctx context.Context, use func(ctx context.Context, conn
 	}
 	if err != nil {
 		s.rollBack()
-		return withContext(ctx, refused(err))
+		return s.blame(ctx, refused(err))
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (s *state) snapshot(ctx context.Context, use func(ctx context.Context, conn
 		defer s.queryOnly(false)
 	}
 	if err := s.run(begin); err != nil {
-		return withContext(ctx, err)
+		return s.blame(ctx, err)
 	}
 	err := use(ctx, s.conn)
 	if s.closed() {
@@ -114,6 +114,14 @@ func (s *state) snapshot(ctx context.Context, use func(ctx context.Context, conn
 	}
 	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly {
 		return fmt.Errorf("in Read, which does not write: use Write: %w", err)
+	}
+	return s.blame(ctx, err)
+}
+
+// blame is withContext, and says where it was Close that interrupted.
+func (s *state) blame(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && s.interrupted() && sqlite.ErrCode(err).ToPrimary() == sqlite.ResultInterrupt {
+		return fmt.Errorf("%w: %w", pool.ErrClosed, err)
 	}
 	return withContext(ctx, err)
 }

@@ -179,6 +179,7 @@ func writes(in directory, synchronous string) group {
 			return s.under(load{goroutines: goroutines, timed: true}, in, synchronous, 1, writers, writeOne)
 		}
 		c := contest{commas(float64(goroutines)), turn, []entrant{
+			under(headpondBatch, 1),
 			under(headpondDB.named("headpond, Write"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 1 connection"), 1),
 			under(mattn.named("mattn, 1 connection"), 1),
@@ -209,6 +210,7 @@ func mixed(in directory) group {
 		base:    "sqlitex.Pool, 1 writer",
 		chart:   bars,
 		contests: []contest{{"operations a second", 600 * time.Millisecond, []entrant{
+			under(headpondBatch, 1),
 			under(headpondDB.named("headpond, Write"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 1 writer"), 1),
 			under(sqlitexPool.named("sqlitex.Pool, 16 writers"), 16),

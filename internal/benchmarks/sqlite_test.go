@@ -8,7 +8,7 @@ import (
 // The work of the program with one goroutine, for profiles:
 // go -C internal/benchmarks test -run '^$' -bench 'SQLite/work=write/store=headpond$' -cpuprofile cpu.out
 func BenchmarkSQLite(b *testing.B) {
-	for _, s := range append(stores, bare) {
+	for _, s := range append(stores, headpondBatch, bare) {
 		for _, w := range []struct {
 			name string
 			do   work

@@ -55,6 +55,9 @@ var (
 	headpondRead = store{"headpond, Read", "the same, with DB.Read for every read",
 		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Read, db.Read, db.Write })}
 
+	headpondBatch = store{"headpond, Batch", "the same, with DB.Batch for every write",
+		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Readers().Do, db.Read, db.Batch })}
+
 	bare = store{"bare connection", "zombiezen's Conn, statements cached, an interrupt armed once; no pool, one goroutine", openBare}
 
 	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy (its defaults); statements cached; " +

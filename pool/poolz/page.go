@@ -1,0 +1,117 @@
+package poolz
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/headpond/headpond/pool"
+)
+
+// Page shows pools. Make one with New. Its methods may be called from any goroutine.
+type Page struct {
+	// SlowAfter is the time from which on an acquire is shown as slow.
+	// Set it before the first pool is made. Defaults to 100ms.
+	SlowAfter time.Duration
+
+	mu     sync.Mutex // protects the following
+	pools  []*watched
+	lastID int
+}
+
+// New returns a page without pools.
+func New() *Page { return &Page{SlowAfter: 100 * time.Millisecond} }
+
+// Observer returns an observer that puts pools on the page.
+// It may be given to any number of them, and costs a lease a few additions and no allocation.
+func (p *Page) Observer() pool.Observer {
+	return func(inspector pool.Inspector) pool.Tap {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.prune()
+		p.lastID++
+		w := newWatched(inspector, p.lastID, p.SlowAfter)
+		p.pools = append(p.pools, w)
+		return pool.Tap{End: w.end, Leak: w.leak, Detach: func() { w.closed.Store(true) }}
+	}
+}
+
+// prune forgets the pools of which nothing is left.
+func (p *Page) prune() {
+	p.pools = slices.DeleteFunc(p.pools, func(w *watched) bool {
+		return w.closed.Load() && w.pool.Stats().Live() == 0
+	})
+}
+
+// watching returns the pools that are to be shown, by name, those of one name by age.
+func (p *Page) watching() []*watched {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prune()
+	pools := slices.Clone(p.pools)
+	slices.SortFunc(pools, func(a, b *watched) int {
+		return cmp.Or(cmp.Compare(a.pool.Name(), b.pool.Name()), a.id-b.id)
+	})
+	return pools
+}
+
+// ServeHTTP answers a GET with the page, and with ?format=json with the same as JSON.
+// It takes every pool's Stats, Holders and Figures, which holds none of them up.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "the page only reads", http.StatusMethodNotAllowed)
+		return
+	}
+	now := time.Now()
+	shown := view{Time: now, SlowAfter: seconds(p.SlowAfter), Pools: []poolView{}}
+	for _, watched := range p.watching() {
+		shown.Pools = append(shown.Pools, watched.view(now))
+	}
+	var body bytes.Buffer
+	contentType, write := "text/html; charset=utf-8", func() error { return document.Execute(&body, shown) }
+	if r.URL.Query().Get("format") == "json" {
+		contentType, write = "application/json", func() error { return json.NewEncoder(&body).Encode(shown) }
+	}
+	if err := write(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	_, _ = w.Write(body.Bytes())
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+var document = template.Must(template.New("page").Funcs(template.FuncMap{
+	"css": func() template.CSS { return template.CSS(pageCSS) },
+	"js":  func() template.JS { return template.JS(pageJS) },
+}).Parse(pageHTML))
+
+// policy allows the page's own style and script, and nothing that an error's text might smuggle in.
+var policy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" +
+	digest(pageCSS) + "'; script-src '" + digest(pageJS) + "'"
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}

@@ -41,7 +41,7 @@ func (p *Pool[T]) TryAcquire(ctx context.Context) (Lease[T], error) {
 
 // enter tells the observer of an acquire.
 func (p *Pool[T]) enter(ctx context.Context, a attempt) (lease Lease[T], err error) {
-	if p.tap == nil || p.tap.Enabled != nil && !p.tap.Enabled(ctx) {
+	if !p.tap.enabled(ctx) {
 		return p.acquire(ctx, &a)
 	}
 	a.observed = true
@@ -73,39 +73,42 @@ func (p *Pool[T]) acquire(ctx context.Context, a *attempt) (Lease[T], error) {
 			return Lease[T]{}, err
 		}
 		now := p.now()
-		reason, err := p.admit(ctx, e, now, a.observed)
+		failed, reason, err := p.admit(ctx, e, now, a.observed)
 		if reason == resource.None {
 			return e.begin(now), nil
 		}
 		p.gate.Retire(true)
 		p.destroy(e, reason)
 		a.discarded++
-		if err, ok := err.(*Error); ok {
-			return Lease[T]{}, err
+		if !a.waits { // what follows counts as waiting
+			a.waits, a.since = true, now
+		}
+		if failed == Prepare {
+			return Lease[T]{}, p.fail(Prepare, err)
 		}
 		if most := p.gate.Snapshot(0).Max + 1; a.discarded >= most {
-			return Lease[T]{}, p.fail(Check, fmt.Errorf("none of %d values was fit, the last one for %v: %w", most, reason, err))
+			return Lease[T]{}, p.fail(failed, fmt.Errorf("none of %d values was fit, the last one: %w", most, err))
 		}
 	}
 }
 
-// admit looks at an entry that the gate handed out. It returns the reason why it can't be used, if any,
-// and the hook's error: an *Error where that is the caller's.
-func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, observed bool) (resource.Reason, error) {
+// admit looks at an entry that the gate handed out. Where it can't be used it returns the hook that said so,
+// Acquire for a limit, the reason for its end, and the error.
+func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, observed bool) (Op, resource.Reason, error) {
 	if reason := p.retire(e, now); reason != resource.None {
-		return reason, errors.New(reason.String())
+		return Acquire, reason, errors.New(reason.String())
 	}
 	if p.hooks.Check != nil && now-e.idleSince >= p.options.Policy.CheckAfterIdle {
 		if err := p.call(ctx, now, e, Check, p.hooks.Check, observed); err != nil {
-			return reasonOf(err, resource.CheckFailed), err
+			return Check, reasonOf(err, resource.CheckFailed), err
 		}
 	}
 	if p.hooks.Prepare != nil {
 		if err := p.call(ctx, now, e, Prepare, p.hooks.Prepare, observed); err != nil {
-			return reasonOf(err, resource.PrepareFailed), p.fail(Prepare, err)
+			return Prepare, reasonOf(err, resource.PrepareFailed), err
 		}
 	}
-	return resource.None, nil
+	return Acquire, resource.None, nil
 }
 
 // next returns the entry whose turn it is.
@@ -138,7 +141,7 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt, turn gate.Turn) (e *entr
 		if mark := p.marked(ctx); mark != nil {
 			return nil, p.fail(Acquire, fmt.Errorf("%w: %s, and here %s", ErrNested, mark.place(), here()))
 		}
-		if e, waiter, turn = p.gate.Queue(a.since, a.discarded > 0); turn == gate.Value {
+		if e, waiter, turn = p.gate.Queue(p.now(), a.since, a.discarded > 0); turn == gate.Value {
 			return e, nil
 		}
 	}
@@ -146,7 +149,9 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt, turn gate.Turn) (e *entr
 		switch turn {
 		case gate.Build:
 			var builder *gate.Builder[*entry[T]]
-			builder, waiter = p.gate.Expect()
+			if builder, waiter = p.gate.Expect(); builder == nil {
+				return nil, p.fail(Acquire, ErrClosed)
+			}
 			p.startBuild(ctx, builder, a.observed)
 		case gate.Saturated:
 			return nil, p.fail(Acquire, ErrSaturated)
@@ -208,25 +213,15 @@ func outcomeOf(ctx context.Context) gate.Outcome {
 
 // timedOut is the error of an acquire that took AcquireTimeout.
 func (p *Pool[T]) timedOut(a *attempt) error {
-	e := p.failHeld(Acquire, ErrAcquireTimeout, p.now()-a.since)
-	if e.cause = p.gate.Snapshot(0).Cause; e.cause != nil {
-		e.Err = fmt.Errorf("%w; the last Construct failed: %w", ErrAcquireTimeout, e.cause)
-	}
-	return e
+	return p.failHeld(Acquire, ErrAcquireTimeout, p.now()-a.since)
 }
 
 // gaveUp is the error of an acquire whose ctx has ended.
 func (p *Pool[T]) gaveUp(ctx context.Context, a *attempt) error {
-	var after time.Duration
-	if a.waits {
-		after = p.now() - a.since
-		if outcomeOf(ctx) == gate.TimedOut {
-			return p.failHeld(Acquire, ended(ctx), after)
-		}
+	if !a.waits {
+		return p.fail(Acquire, ended(ctx))
 	}
-	e := p.fail(Acquire, ended(ctx))
-	e.Waited = after
-	return e
+	return p.failHeld(Acquire, ended(ctx), p.now()-a.since)
 }
 
 // here returns where the pool was called, as Stack.Caller does.

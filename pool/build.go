@@ -19,7 +19,21 @@ const (
 // grace is what a hook that returns when its ctx ends may take to do so before it is abandoned.
 const grace = 100 * time.Millisecond
 
-var errAbandoned = errors.New("it did not return when its ctx ended, and was abandoned")
+// abandonedError is the error of a hook that was abandoned.
+type abandonedError struct {
+	pool  Inspector
+	after time.Duration
+}
+
+func (e *abandonedError) Error() string {
+	return fmt.Sprintf("it did not return when its ctx ended after %v, and was abandoned", e.after)
+}
+
+// abandoned reports whether err says that a hook of this pool was abandoned.
+func (p *Pool[T]) abandoned(err error) bool {
+	var abandoned *abandonedError
+	return errors.As(err, &abandoned) && abandoned.pool == Inspector(p)
+}
 
 // order is what construct has to know of the build that it is part of; puddle hands it on in the ctx.
 type order struct {
@@ -39,33 +53,55 @@ func (p *Pool[T]) build(ctx context.Context, builder *gate.Builder[*entry[T]], o
 	ctx = context.WithValue(ctx, orderKey{}, order{observed, p.generation.Load()})
 	handle, err := p.values.Acquire(ctx)
 	if err != nil {
-		if streak, rest := p.gate.Failed(builder, err, errors.Is(err, errAbandoned)); streak > 0 {
-			pause := min(shortestRest<<min(streak-1, 10), longestRest)
-			time.AfterFunc(pause-jitter(pause/2), func() { p.gate.Rested(rest) })
+		if streak, rest := p.gate.Failed(builder, err, p.abandoned(err)); streak > 0 {
+			p.rest(streak, rest)
 		}
 		return err
 	}
 	e := handle.Value()
 	e.handle = handle
 	p.register(e)
-	p.settle(e, p.gate.Built(builder, e))
+	generation := e.generation
+	reason := p.accept(e, p.gate.Built(builder, e))
+	if generation != p.generation.Load() {
+		p.retireStale() // Evict came in between
+	}
+	if reason == resource.Closed {
+		return ErrClosed
+	}
 	return nil
+}
+
+// rest sees to it that after the streak-th failure in a row nothing is built for a while.
+func (p *Pool[T]) rest(streak int, number uint64) {
+	pause := min(shortestRest<<min(streak-1, 10), longestRest)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() == nil {
+		p.resting = time.AfterFunc(pause-jitter(pause/2), func() { p.gate.Rested(number) })
+	}
 }
 
 // construct is puddle's constructor: it runs the Construct hook.
 func (p *Pool[T]) construct(ctx context.Context) (*entry[T], error) {
+	if p.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
 	order := ctx.Value(orderKey{}).(order)
 	event := Event{Op: Construct, ID: p.lastID.Add(1)}
 	timeout := p.options.Policy.ConstructTimeout
 	ctx, cancel := p.bounded(ctx, timeout)
 	defer cancel()
-	ctx = context.WithValue(ctx, markKey[T]{p}, hookMark{Construct})
+	mark := &hookMark{op: Construct}
+	defer mark.over.Store(true)
+	ctx = context.WithValue(ctx, markKey[T]{p}, mark)
 	began := p.now()
 	if order.observed {
 		ctx = p.tap.begin(ctx, event)
 	}
-	value, err := isolate(Construct, timeout, func() (T, error) { return p.hooks.Construct(ctx) }, func(value T) {
-		_ = p.dispose(event.ID, resource.Discarded, value)
+	value, err := isolate(p, Construct, timeout, func() (T, error) { return p.hooks.Construct(ctx) }, func(value T) {
+		err := p.dispose(event.ID, resource.Discarded, value)
+		p.gate.Stray(err != nil, p.abandoned(err))
 	})
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -100,7 +136,7 @@ func (p *Pool[T]) destroy(e *entry[T], reason resource.Reason) {
 func (p *Pool[T]) destruct(e *entry[T]) {
 	p.forget(e)
 	err := p.dispose(e.id, e.ending, e.value)
-	p.gate.Gone(uint8(e.ending), err != nil, errors.Is(err, errAbandoned))
+	p.gate.Gone(uint8(e.ending), err != nil, p.abandoned(err))
 	if e.gone != nil {
 		close(e.gone)
 	}
@@ -110,12 +146,14 @@ func (p *Pool[T]) destruct(e *entry[T]) {
 func (p *Pool[T]) dispose(id uint64, reason resource.Reason, value T) error {
 	event := Event{Op: Destroy, ID: id, Reason: reason}
 	timeout := p.options.Policy.DestroyTimeout
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), markKey[T]{p}, hookMark{Destroy}), timeout)
+	mark := &hookMark{op: Destroy}
+	defer mark.over.Store(true)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), markKey[T]{p}, mark), timeout)
 	defer cancel()
 	began := p.now()
 	ctx = p.tap.begin(ctx, event)
 	if p.hooks.Destroy != nil {
-		_, event.Err = isolate(Destroy, timeout, func() (none struct{}, err error) {
+		_, event.Err = isolate(p, Destroy, timeout, func() (none struct{}, err error) {
 			return none, p.hooks.Destroy(ctx, value)
 		}, func(struct{}) {})
 	}
@@ -127,7 +165,7 @@ func (p *Pool[T]) dispose(id uint64, reason resource.Reason, value T) error {
 // isolate calls hook in a goroutine of its own, so that runtime.Goexit ends nothing else,
 // and waits for it; with a timeout only so long, and a moment more, and then abandons it.
 // What an abandoned hook returns goes to late.
-func isolate[R any](op Op, timeout time.Duration, hook func() (R, error), late func(R)) (result R, err error) {
+func isolate[R any](pool Inspector, op Op, timeout time.Duration, hook func() (R, error), late func(R)) (result R, err error) {
 	type outcome struct {
 		result R
 		err    error
@@ -163,7 +201,7 @@ func isolate[R any](op Op, timeout time.Duration, hook func() (R, error), late f
 		return o.result, o.err
 	case <-expired:
 		close(abandoned)
-		return result, fmt.Errorf("%w after %v", errAbandoned, timeout)
+		return result, &abandonedError{pool, timeout}
 	}
 }
 

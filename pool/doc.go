@@ -14,7 +14,8 @@
 // Where none is idle and fewer than MaxSize are live, one is built,
 // in a goroutine of the pool: a caller that gives up does not stop it,
 // and what is built goes to the next in line.
-// Else the caller waits: first come, first served, exactly.
+// Else the caller waits: first come, first served.
+// Who builds waits for what it builds.
 // A value that has reached a limit of the policy, or fails its Check, is destroyed,
 // and the caller tries the next one without losing its place.
 //
@@ -25,6 +26,7 @@
 // After a Construct has failed nobody else tries for 50 ms, doubling to 1 s with every further failure,
 // and then one at a time until one succeeds. The caller whose Construct failed learns it at once,
 // the others wait within their own limits, and where these end learn the last cause as well.
+// A pool with MinIdle goes on trying, at most once a second.
 //
 // # Leases
 //

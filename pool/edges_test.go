@@ -107,7 +107,7 @@ func TestEdgeCloseGivesUpOnAConstructThatIgnoresItsCtx(t *testing.T) {
 		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		assert.EqualError(t, p.Close(ctx), `headpond/pool "pool": close: context deadline exceeded, with no lease out, 1 being built and 0 being destroyed; destroyed when they come back`)
+		assert.EqualError(t, p.Close(ctx), `headpond/pool "pool": close: context deadline exceeded, with no lease out, 0 values in a hook, 1 being built and 0 being destroyed; destroyed when they come back`)
 		close(stuck)
 	})
 }
@@ -320,7 +320,7 @@ func TestEdgeTheCauseOfACancelIsKept(t *testing.T) {
 			_, err := p.Acquire(ctx)
 			assert.ErrorIs(t, err, context.Canceled, where)
 			assert.ErrorIs(t, err, cause, where)
-			assert.ErrorContains(t, err, "acquire: context canceled: the user left after 1ms without a resource (0 of 1 held")
+			assert.ErrorContains(t, err, "acquire: no resource within 1ms: context canceled: the user left (0 of 1 held")
 		}
 		assert.EqualValues(t, 2, p.Stats().Cancelled)
 		assert.EqualValues(t, 1, p.Stats().Waited)

@@ -64,7 +64,7 @@ func (e *entry[T]) begin(now time.Duration) Lease[T] {
 
 // holder returns the lease that began then.
 func (e *entry[T]) holder(began int64, now time.Duration) Holder {
-	holder := Holder{ID: e.id, Since: e.pool.start.Add(time.Duration(began)), Held: now - time.Duration(began)}
+	holder := Holder{ID: e.id, Since: e.pool.start.Add(time.Duration(began)), Held: max(0, now-time.Duration(began))}
 	if e.pool.options.LeakAfter > 0 {
 		e.mu.Lock()
 		holder.Stack = Stack{slices.Clone(e.stack)}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ var (
 	ErrAcquireTimeout error = timeoutError{}
 	ErrUnavailable          = errors.New("no resource is idle")
 	ErrSaturated            = errors.New("as many callers wait as MaxWaiters allows")
-	ErrNested               = errors.New("it would wait for the lease that its own ctx belongs to")
+	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool")
 )
 
 type timeoutError struct{}
@@ -36,8 +37,6 @@ type Error struct {
 	Err     error    // why
 
 	Waited time.Duration // how long an Acquire had waited, in the queue or for a build
-
-	cause error // why the last Construct failed, where that is part of Err
 }
 
 // Unwrap returns Err.
@@ -45,36 +44,42 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Error says what happened, how the pool stood, and what to do about it.
 func (e *Error) Error() string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "headpond/pool %q: %v: ", e.Pool, e.Op)
-	switch {
-	case e.Op == Close:
-		fmt.Fprintf(&text, "%v, with %s; destroyed when they come back", e.Err, e.held())
-	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrNested), e.Waited == 0 && !errors.Is(e.Err, ErrSaturated):
-		text.WriteString(e.Err.Error())
-	default:
-		if errors.Is(e.Err, ErrAcquireTimeout) {
-			fmt.Fprintf(&text, "no resource within %v", e.Waited)
-			if e.cause != nil {
-				fmt.Fprintf(&text, "; the last Construct failed: %v", e.cause)
-			}
-		} else {
-			text.WriteString(e.Err.Error())
-			if e.Waited > 0 {
-				fmt.Fprintf(&text, " after %v without a resource", e.Waited.Round(time.Millisecond))
-			}
-		}
-		fmt.Fprintf(&text, " (%d of %d held, %d waiting, %d being built%s)%s", e.Stats.Held, e.Stats.MaxSize,
+	prefix := fmt.Sprintf("headpond/pool %q: %v: ", e.Pool, e.Op)
+	figures := func() string {
+		return fmt.Sprintf(" (%d of %d held, %d waiting, %d being built%s)%s", e.Stats.Held, e.Stats.MaxSize,
 			e.Stats.Waiting, e.Stats.Constructing, e.longest(), e.advice())
 	}
-	return text.String()
+	switch {
+	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrNested):
+		return prefix + e.Err.Error()
+	case e.Op == Close:
+		return fmt.Sprintf("%s%v, with %s; destroyed when they come back", prefix, e.Err, e.held())
+	case errors.Is(e.Err, ErrAcquireTimeout):
+		more := strings.TrimPrefix(e.Err.Error(), ErrAcquireTimeout.Error())
+		return fmt.Sprintf("%sno resource within %v%s%s", prefix, round(e.Waited), more, figures())
+	case e.Waited > 0:
+		return fmt.Sprintf("%sno resource within %v: %v%s", prefix, round(e.Waited), e.Err, figures())
+	case errors.Is(e.Err, ErrSaturated):
+		return prefix + e.Err.Error() + figures()
+	case errors.Is(e.Err, ErrUnavailable) && e.Stats.Suspended:
+		return prefix + e.Err.Error() + e.advice()
+	}
+	return prefix + e.Err.Error()
 }
 
-func (e *Error) held() string {
-	if len(e.Holders) == 0 {
-		return fmt.Sprintf("no lease out, %d being built and %d being destroyed", e.Stats.Constructing, e.Stats.Destroying)
+// round leaves three digits or so.
+func round(d time.Duration) time.Duration {
+	for unit := time.Second; unit > 1; unit /= 1000 {
+		if d >= unit {
+			return d.Round(unit / 1000)
+		}
 	}
-	all := make([]string, 0, 4)
+	return d
+}
+
+// held says what Close waited for.
+func (e *Error) held() string {
+	all := make([]string, 0, 5)
 	for i, holder := range e.Holders {
 		if i == 3 {
 			all = append(all, fmt.Sprintf("and %d more", len(e.Holders)-i))
@@ -82,7 +87,11 @@ func (e *Error) held() string {
 		}
 		all = append(all, holder.String())
 	}
-	return fmt.Sprintf("%d still held: %s", len(e.Holders), strings.Join(all, "; "))
+	if len(all) > 0 {
+		return fmt.Sprintf("%d still held: %s", len(e.Holders), strings.Join(all, "; "))
+	}
+	return fmt.Sprintf("no lease out, %d values in a hook, %d being built and %d being destroyed",
+		e.Stats.Held, e.Stats.Constructing, e.Stats.Destroying)
 }
 
 func (e *Error) longest() string {
@@ -109,7 +118,7 @@ func (e *Error) advice() string {
 
 // String returns the value's ID, for how long it has been held and, where known, by whom.
 func (h Holder) String() string {
-	text := fmt.Sprintf("#%d for %v", h.ID, h.Held.Round(time.Millisecond))
+	text := fmt.Sprintf("#%d for %v", h.ID, round(h.Held))
 	if caller := h.Stack.Caller(); caller != "" {
 		text += " by " + caller
 	}
@@ -147,6 +156,6 @@ func ended(ctx context.Context) error {
 
 // sortHolders puts the longest held first.
 func sortHolders(holders []Holder) []Holder {
-	slices.SortFunc(holders, func(a, b Holder) int { return int(min(max(b.Held-a.Held, -1), 1)) })
+	slices.SortFunc(holders, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
 	return holders
 }

@@ -38,14 +38,14 @@ func TestErrorsSayWhatHappenedAndWhatToDo(t *testing.T) {
 			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return context.WithTimeout(ctx, time.Second)
 			},
-			want: `acquire: context deadline exceeded after 1s without a resource (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
+			want: `acquire: no resource within 1s: context deadline exceeded (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
 		},
 		{
 			name: "deadline with a cause", held: 1, is: []error{context.DeadlineExceeded, cause},
 			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return context.WithTimeoutCause(ctx, time.Second, cause)
 			},
-			want: `acquire: context deadline exceeded: shutting down after 1s without a resource (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
+			want: `acquire: no resource within 1s: context deadline exceeded: shutting down (1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 1s): release sooner, raise MaxSize, or set LeakAfter to learn who holds`,
 		},
 		{
 			name: "a ctx that has ended", is: []error{context.Canceled, cause},
@@ -59,8 +59,8 @@ func TestErrorsSayWhatHappenedAndWhatToDo(t *testing.T) {
 		{name: "construct", script: fake.Script{Construct: fake.Fails}, is: []error{fake.ErrFailed}, want: `construct: fake: the hook failed`},
 		{name: "construct panics", script: fake.Script{Construct: fake.Panics}, want: `construct: construct panicked: boom`},
 		{name: "construct exits", script: fake.Script{Construct: fake.Exits}, want: `construct: construct called runtime.Goexit`},
-		{name: "check", script: fake.Script{Check: fake.Fails}, is: []error{fake.ErrFailed}, want: `check: none of 2 values was fit, the last one for check_failed: fake: the hook failed`},
-		{name: "check panics", script: fake.Script{Check: fake.Panics}, want: `check: none of 2 values was fit, the last one for panicked: check panicked: boom`},
+		{name: "check", script: fake.Script{Check: fake.Fails}, is: []error{fake.ErrFailed}, want: `check: none of 2 values was fit, the last one: fake: the hook failed`},
+		{name: "check panics", script: fake.Script{Check: fake.Panics}, want: `check: none of 2 values was fit, the last one: check panicked: boom`},
 		{name: "prepare", script: fake.Script{Prepare: fake.Fails}, is: []error{fake.ErrFailed}, want: `prepare: fake: the hook failed`},
 		{name: "prepare panics", script: fake.Script{Prepare: fake.Panics}, want: `prepare: prepare panicked: boom`},
 	} {

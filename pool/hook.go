@@ -131,14 +131,16 @@ func (c *hookContext[T]) Deadline() (time.Time, bool) { return c.arm().Deadline(
 
 func (c *hookContext[T]) Value(key any) any {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	op, values := c.op, c.values
+	if c.real != nil {
+		values = c.real
+	}
+	c.mu.Unlock()
 	switch {
-	case c.op != 0 && key == any(markKey[T]{c.pool}):
-		return hookMark{c.op}
-	case c.real != nil:
-		return c.real.Value(key)
-	case c.values != nil:
-		return c.values.Value(key)
+	case op != 0 && key == any(markKey[T]{c.pool}):
+		return &hookMark{op: op}
+	case values != nil:
+		return values.Value(key)
 	}
 	return nil
 }

@@ -98,7 +98,8 @@ func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T)
 			p.release(lease.entry, resource.Panicked)
 		}
 	}()
-	err = use(context.WithValue(ctx, markKey[T]{p}, leaseMark[T]{lease}), lease.Value())
+	outer, _ := ctx.Value(markKey[T]{p}).(mark)
+	err = use(context.WithValue(ctx, markKey[T]{p}, leaseMark[T]{lease, outer}), lease.Value())
 	returned = true
 	return err
 }

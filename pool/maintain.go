@@ -26,11 +26,14 @@ func (p *Pool[T]) maintainLater() {
 	}
 }
 
-// maintain retires the idle values that have reached a limit, one at a time,
-// so that the pool is never empty for it, and reports leaks.
+// maintain reports leaks, and retires the idle values that have reached a limit,
+// one at a time, so that the pool is never empty for it.
 func (p *Pool[T]) maintain() {
 	p.maintaining.Lock()
 	defer p.maintaining.Unlock()
+	if p.options.LeakAfter > 0 {
+		p.reportLeaks()
+	}
 	for p.ctx.Err() == nil {
 		var reason resource.Reason
 		now := p.now()
@@ -44,9 +47,6 @@ func (p *Pool[T]) maintain() {
 		e.gone = make(chan struct{})
 		p.destroy(e, reason)
 		<-e.gone
-	}
-	if p.options.LeakAfter > 0 {
-		p.reportLeaks()
 	}
 	p.mu.Lock()
 	p.keeping = false
@@ -67,9 +67,7 @@ func (p *Pool[T]) reportLeaks() {
 		if e.held.Load() == began && !e.reported {
 			e.reported = true
 			p.leaked.Add(1)
-			if p.tap != nil && p.tap.Leak != nil {
-				p.tap.Leak(leak)
-			}
+			p.tap.leak(leak)
 		}
 		e.mu.Unlock()
 	}
@@ -77,11 +75,11 @@ func (p *Pool[T]) reportLeaks() {
 
 // cameBack reports the end of a lease that was reported as a leak.
 func (p *Pool[T]) cameBack(e *entry[T], now time.Duration) {
-	leak := Leak{Holder: e.holder(e.last, now), Returned: true}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.reported && p.tap != nil && p.tap.Leak != nil {
-		p.tap.Leak(leak)
-	}
+	reported := e.reported
 	e.reported = false
+	e.mu.Unlock()
+	if reported {
+		p.tap.leak(Leak{Holder: e.holder(e.last, now), Returned: true})
+	}
 }

@@ -160,7 +160,7 @@ func (m *model) compare() {
 	require.Zero(m.t, stats.Constructing+stats.Destroying)
 	require.Equal(m.t, m.live, stats.Live())
 	require.EqualValues(m.t, m.made, stats.Created)
-	require.EqualValues(m.t, len(m.held), stats.Acquired-stats.Released)
+	require.EqualValues(m.t, len(m.held), stats.Acquired-stats.Unfit-stats.Released)
 	var destroyed uint64
 	for _, n := range stats.Destroyed {
 		destroyed += n

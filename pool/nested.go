@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 )
 
 // markKey is under which a ctx carries a mark of the pool:
@@ -23,17 +24,28 @@ func (p *Pool[T]) marked(ctx context.Context) mark {
 }
 
 // leaseMark is in the ctx that Do hands out.
-type leaseMark[T any] struct{ lease Lease[T] }
+type leaseMark[T any] struct {
+	lease Lease[T]
+	outer mark // of the ctx that Do was called with; nil: none
+}
 
-func (m leaseMark[T]) live() bool { return m.lease.entry.held.Load() == m.lease.began }
+func (m leaseMark[T]) live() bool {
+	return m.lease.entry.held.Load() == m.lease.began || m.outer != nil && m.outer.live()
+}
 
 func (m leaseMark[T]) place() string {
+	if m.lease.entry.held.Load() != m.lease.began && m.outer != nil {
+		return m.outer.place()
+	}
 	e := m.lease.entry
 	return "it holds " + e.holder(m.lease.began, e.pool.now()).String()
 }
 
-// hookMark is in the ctx of a hook, which is not used after its return.
-type hookMark struct{ op Op }
+// hookMark is in the ctx of a hook.
+type hookMark struct {
+	op   Op
+	over atomic.Bool // the hook has returned
+}
 
-func (m hookMark) live() bool    { return true }
-func (m hookMark) place() string { return fmt.Sprintf("it is in the %v hook", m.op) }
+func (m *hookMark) live() bool    { return !m.over.Load() }
+func (m *hookMark) place() string { return fmt.Sprintf("it is in the %v hook", m.op) }

@@ -20,7 +20,7 @@ func TestNestedAcquireNamesBothPlaces(t *testing.T) {
 			<-time.After(2 * time.Second)
 			_, err := p.Acquire(ctx)
 			require.ErrorIs(t, err, pool.ErrNested)
-			assert.Regexp(t, `^headpond/pool "orders": acquire: it would wait for the lease that its own ctx belongs to: `+
+			assert.Regexp(t, `^headpond/pool "orders": acquire: it would have to wait inside a lease or hook of the same pool: `+
 				`it holds #1 for 2s by .*nested_test\.go:\d+ .*TestNestedAcquireNamesBothPlaces.*, and here .*nested_test\.go:\d+ .*TestNestedAcquireNamesBothPlaces`, err.Error())
 			return nil
 		}))

@@ -15,15 +15,15 @@ type Observer func(pool Inspector) Tap
 // Tap is what an Observer wants to hear. Any field may be nil.
 //
 // Its functions are called from the goroutines that use the pool, many at once.
-// They must not block, and must not call the pool.
+// They must not block, and must not call the pool. A panic in one of them is swallowed.
 type Tap struct {
 	// Enabled is asked once for a lease, at acquire, with the ctx of Acquire.
-	// Where it returns false, nothing else is called for that lease.
+	// Where it returns false, nothing else is called for that lease, but Leak.
 	// A nil Enabled is always true.
 	Enabled func(ctx context.Context) bool
 
-	// Begin is called before an operation, with only event.Op and, where there is
-	// a value already, event.ID set.
+	// Begin is called before an operation, with event.Op and event.ID set
+	// (but the ID at Acquire), and event.Reason at Destroy.
 	// The ctx that it returns is the one that End, and the hooks inside, receive.
 	// Release's Begin gets the ctx that Acquire's Begin returned, kept on the lease,
 	// and Construct's gets one that carries that ctx's values.
@@ -130,7 +130,7 @@ func (o Outcome) String() string { return outcomes[min(int(o), len(outcomes)-1)]
 // Holder is a lease that has not ended: who holds what since when.
 type Holder struct {
 	ID    uint64        // of the value
-	Since time.Time     // when it was acquired
+	Since time.Time     // when its value was handed out; the Check and Prepare hooks came later
 	Held  time.Duration // how long ago that was
 	Stack Stack         // where it was acquired; empty without Options.LeakAfter
 }

@@ -2,19 +2,45 @@ package pool
 
 import "context"
 
+// A panic in a function of a tap is swallowed: neither the pool nor its caller can help it,
+// and neither a slot nor a lease may be lost for it.
+
 // begin is Tap.Begin of a tap that may be nil.
-func (t *Tap) begin(ctx context.Context, event Event) context.Context {
+func (t *Tap) begin(ctx context.Context, event Event) (inner context.Context) {
 	if t == nil || t.Begin == nil {
 		return ctx
 	}
+	inner = ctx
+	defer func() { _ = recover() }()
 	return t.Begin(ctx, event)
 }
 
 // end is Tap.End of a tap that may be nil.
 func (t *Tap) end(ctx context.Context, event Event) {
 	if t != nil && t.End != nil {
+		defer func() { _ = recover() }()
 		t.End(ctx, event)
 	}
+}
+
+// leak is Tap.Leak of a tap that may be nil.
+func (t *Tap) leak(leak Leak) {
+	if t != nil && t.Leak != nil {
+		defer func() { _ = recover() }()
+		t.Leak(leak)
+	}
+}
+
+// enabled reports whether a lease is to be observed.
+func (t *Tap) enabled(ctx context.Context) (enabled bool) {
+	if t == nil || t.Begin == nil && t.End == nil {
+		return false
+	}
+	if t.Enabled == nil {
+		return true
+	}
+	defer func() { _ = recover() }()
+	return t.Enabled(ctx)
 }
 
 // Observers returns an observer that hands everything on to all of them.
@@ -80,9 +106,7 @@ func (s several) end(ctx context.Context, event Event) {
 
 func (s several) leak(leak Leak) {
 	for i := range s {
-		if s[i].Leak != nil {
-			s[i].Leak(leak)
-		}
+		s[i].leak(leak)
 	}
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -42,6 +43,7 @@ type Pool[T any] struct {
 
 	mu      sync.Mutex // protects the following
 	live    map[uint64]*entry[T]
+	resting *time.Timer // of the rest after a failed build
 	upkeep  *time.Timer // of maintain; nil where nothing needs it
 	keeping bool        // upkeep will fire, or maintain runs
 
@@ -118,7 +120,7 @@ func (p *Pool[T]) Stats() Stats {
 	stats := Stats{
 		MaxSize: s.Max, Idle: s.Idle, Held: s.Held, Constructing: s.Constructing, Destroying: s.Destroying,
 		Waiting: s.Waiting, OldestWait: s.OldestWait, Suspended: s.Suspended, Closed: s.Closed,
-		Acquired: s.Acquired, Released: s.Released, Detached: s.Detached,
+		Acquired: s.Acquired, Unfit: s.Unfit, Released: s.Released, Detached: s.Detached,
 		Waited: s.Waited, WaitTime: s.WaitTime, TimedOut: s.TimedOut, Cancelled: s.Cancelled, Saturated: s.Saturated,
 		Created: s.Created, CreateFailed: s.CreateFailed, DestroyFailed: s.DestroyFailed, Abandoned: s.Abandoned,
 		Leaked: p.leaked.Load(), Since: p.start,
@@ -129,10 +131,10 @@ func (p *Pool[T]) Stats() Stats {
 
 var _ [gate.MaxReasons - resource.Reasons]struct{} // every reason has a place in gate.Counts
 
-// Warm constructs until n values are live, those that are held or being built included,
-// and waits until they are. They are built at the same time.
-// Where one fails, or ctx ends, Warm returns the error; what is being built goes on.
-// n must not exceed MaxSize.
+// Warm constructs what is missing until n values are live, those that are held or being built included,
+// all at the same time, and waits until that is done. It returns the first error of Construct,
+// that of ctx where it ends (what is being built goes on), and an error where n are not to be had,
+// since others are being destroyed. n must not exceed MaxSize.
 func (p *Pool[T]) Warm(ctx context.Context, n int) error {
 	if size := p.gate.Snapshot(0).Max; n > size {
 		return p.fail(Warm, fmt.Errorf("n is %d: it must not exceed MaxSize, which is %d", n, size))
@@ -161,6 +163,9 @@ func (p *Pool[T]) Warm(ctx context.Context, n int) error {
 	}
 	if failed != nil {
 		return p.fail(Warm, failed)
+	}
+	if s := p.gate.Snapshot(0); s.Idle+s.Held+s.Constructing < n && s.Destroying > 0 {
+		return p.fail(Warm, fmt.Errorf("%d of %d values are live, and %d being destroyed", s.Idle+s.Held+s.Constructing, n, s.Destroying))
 	}
 	return nil
 }
@@ -216,14 +221,16 @@ func (p *Pool[T]) Resume() { p.gate.Resume() }
 // idle values are destroyed, and held ones when they come back, whenever that is.
 // Close waits until no value is live, or until ctx ends: then it returns an Error
 // that wraps ctx's and names the holders. It may be called again, and waits again.
-// With the ctx of a hook or of Do it does not wait, but returns ErrNested.
+// With the ctx of Do, or of a hook other than Prepare, it does not wait, but returns ErrNested.
 func (p *Pool[T]) Close(ctx context.Context) error {
 	idle, drained := p.gate.Close()
-	p.generation.Add(1)
 	p.cancel(ErrClosed)
+	p.generation.Add(1)
 	p.mu.Lock()
-	if p.upkeep != nil {
-		p.upkeep.Stop()
+	for _, timer := range []*time.Timer{p.resting, p.upkeep} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	p.mu.Unlock()
 	for _, e := range idle {
@@ -254,10 +261,17 @@ func (p *Pool[T]) fail(op Op, err error) *Error {
 	return &Error{Pool: p.options.Name, Op: op, Stats: p.Stats(), Err: err}
 }
 
-// failHeld is fail with the holders.
+// failHeld is fail for one who waited: with why nothing could be built, and the holders unless it was cancelled.
 func (p *Pool[T]) failHeld(op Op, err error, after time.Duration) *Error {
+	s := p.gate.Snapshot(0)
+	if op == Acquire && s.Cause != nil {
+		err = fmt.Errorf("%w; the last Construct failed: %w", err, s.Cause)
+	}
 	e := p.fail(op, err)
-	e.Holders, e.Waited = p.Holders(), after
+	e.Waited = after
+	if op == Close || !errors.Is(err, context.Canceled) {
+		e.Holders = p.Holders()
+	}
 	return e
 }
 

@@ -37,7 +37,11 @@ func (p *Pool[T]) releaseDetached(e *entry[T]) {
 		p.gate.Detach()
 	}
 	if e.ctx == nil {
-		p.endLease(e, p.now())
+		var now time.Duration
+		if p.clocked {
+			now = p.now()
+		}
+		p.endLease(e, now)
 		forget()
 		return
 	}
@@ -62,7 +66,7 @@ func (p *Pool[T]) releaseObserved(e *entry[T], take func(ctx context.Context, no
 	event := Event{Op: Release, ID: e.id}
 	ctx := p.tap.begin(e.ctx, event)
 	e.ctx = nil
-	event.Held = now - time.Duration(e.last)
+	event.Held = max(0, now-time.Duration(e.last))
 	event.Outcome, event.Reason = Destroyed, resource.Panicked // unless take returns
 	defer func() {
 		event.Took = p.now() - now
@@ -90,22 +94,22 @@ func (p *Pool[T]) giveBack(ctx context.Context, e *entry[T], now time.Duration, 
 		p.destroy(e, reason)
 		return reason, err
 	}
-	return p.put(e, false), nil
+	return p.put(e), nil
 }
 
 // put gives a good entry to the gate, and destroys it where the gate does not want it.
 // It returns the reason for which it did.
-func (p *Pool[T]) put(e *entry[T], offered bool) resource.Reason {
+func (p *Pool[T]) put(e *entry[T]) resource.Reason {
 	generation := e.generation
-	reason := p.settle(e, p.gate.Put(e, offered))
+	reason := p.accept(e, p.gate.Put(e))
 	if generation != p.generation.Load() {
 		p.retireStale() // Evict came in between
 	}
 	return reason
 }
 
-// settle destroys an entry that the gate does not want, and returns the reason for which it did.
-func (p *Pool[T]) settle(e *entry[T], fate gate.Fate) (reason resource.Reason) {
+// accept destroys an entry that the gate does not want, and returns the reason for which it did.
+func (p *Pool[T]) accept(e *entry[T], fate gate.Fate) (reason resource.Reason) {
 	switch fate {
 	case gate.Kept:
 		return resource.None

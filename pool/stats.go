@@ -23,8 +23,9 @@ type Stats struct {
 
 	// The following only grow.
 
-	Acquired      uint64                   // leases given
-	Released      uint64                   // leases ended, by Release, Discard, Detach or Do
+	Acquired      uint64                   // values handed out: to become a lease, or to turn out unfit
+	Unfit         uint64                   // of Acquired, those that ended for a limit, Check or Prepare instead
+	Released      uint64                   // of Acquired, leases that have ended, by Release, Discard, Detach or Do
 	Detached      uint64                   // of Released, those by Detach
 	Waited        uint64                   // acquires that had to wait in the queue
 	WaitTime      time.Duration            // what they waited there, all together, the failed ones included
@@ -35,7 +36,7 @@ type Stats struct {
 	CreateFailed  uint64                   // Constructs that failed or were abandoned
 	Destroyed     [resource.Reasons]uint64 // values destroyed, by reason: Destroyed[resource.MaxLifetime]
 	DestroyFailed uint64                   // of them, those whose Destroy returned an error, panicked or was abandoned
-	Abandoned     uint64                   // Constructs and Destroys that had not returned by their timeout
+	Abandoned     uint64                   // Constructs and Destroys that had not returned when their ctx ended
 	Leaked        uint64                   // leases reported for Options.LeakAfter
 
 	Since time.Time // when the pool was made

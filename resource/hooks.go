@@ -11,7 +11,8 @@ import (
 // The hooks of one value are never called at the same time;
 // those of different values are.
 // A hook that panics or calls [runtime.Goexit] costs its value and nothing else.
-// A hook should return when its ctx ends.
+// A hook should return when its ctx ends, and must not keep it
+// (but Prepare, whose ctx is the caller's own).
 // Construct and Destroy are abandoned where they do not;
 // Check, Prepare and Reset run on their caller's goroutine and block it.
 type Hooks[T any] struct {

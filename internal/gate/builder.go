@@ -7,18 +7,20 @@ type Builder[V any] struct {
 }
 
 // Expect follows the turn to build: it returns the builder for Built or Failed,
-// and the waiter on which the caller waits for what is built. The caller may Leave;
-// what is built then goes to the first in the queue.
+// and the waiter on which the caller waits for what is built; nil where the gate was closed meanwhile.
+// The caller may Leave; what is built then goes to the first in the queue.
 func (g *Gate[V]) Expect() (*Builder[V], *Waiter[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed {
+		g.constructing--
+		g.vacate()
+		return nil, nil
+	}
 	w := g.waiter()
 	w.builder = &Builder[V]{waiter: w}
 	builder := w.builder
 	g.builders.push(w)
-	if g.closed {
-		g.grant(w, Grant[V]{Turn: Closed})
-	}
 	return builder, w
 }
 

@@ -8,6 +8,7 @@
 package gate
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -37,12 +38,12 @@ const (
 // MaxReasons is how many reasons for a value's end can be counted.
 const MaxReasons = 16
 
-// Counts only grow, but for Acquired, which a value that was handed out in vain is taken off again.
+// Counts only grow.
 type Counts struct {
-	Acquired, Released, Detached, Waited, TimedOut, Cancelled, Saturated uint64
-	Created, CreateFailed, DestroyFailed, Abandoned                      uint64
-	Destroyed                                                            [MaxReasons]uint64
-	WaitTime                                                             time.Duration
+	Acquired, Unfit, Released, Detached, Waited, TimedOut, Cancelled, Saturated uint64
+	Created, CreateFailed, DestroyFailed, Abandoned                             uint64
+	Destroyed                                                                   [MaxReasons]uint64
+	WaitTime                                                                    time.Duration
 }
 
 // Snapshot is how a gate stands at one instant.
@@ -112,12 +113,15 @@ func (g *Gate[V]) TakeIdle() (value V, turn Turn) {
 	if g.closed || len(g.idle) > 0 {
 		return g.take(false)
 	}
+	g.used = true
+	g.settle()
 	return value, Busy
 }
 
 // Queue is Take, but where Take would return Busy it takes a place in the queue
-// and returns Wait, or Saturated where too many wait.
-func (g *Gate[V]) Queue(now time.Duration, ahead bool) (value V, waiter *Waiter[V], turn Turn) {
+// and returns Wait, or Saturated where too many wait. Among those who are ahead
+// the place is that of the time at which they came.
+func (g *Gate[V]) Queue(now, came time.Duration, ahead bool) (value V, waiter *Waiter[V], turn Turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	value, turn = g.take(ahead)
@@ -128,11 +132,13 @@ func (g *Gate[V]) Queue(now time.Duration, ahead bool) (value V, waiter *Waiter[
 		g.counts.Saturated++
 		return value, nil, Saturated
 	}
-	g.counts.Waited++
+	if !ahead {
+		g.counts.Waited++
+	}
 	waiter = g.waiter()
-	waiter.queued, waiter.since = true, now
+	waiter.queued, waiter.since, waiter.came = true, now, came
 	if ahead {
-		g.queue.pushFirst(waiter)
+		g.queue.insert(waiter)
 	} else {
 		g.queue.push(waiter)
 	}
@@ -161,21 +167,24 @@ func (g *Gate[V]) take(ahead bool) (value V, turn Turn) {
 	return value, turn
 }
 
-// Put brings back a value that was held: a lease ended, or, where offered,
-// it was handed out in vain and never became one.
-// It goes to the first waiter, else it is idle, else it has to be destroyed, and Gone told.
-func (g *Gate[V]) Put(value V, offered bool) Fate {
+// Put brings back a value whose lease has ended. It goes to the first waiter, else it is idle, else it has to be destroyed, and Gone told.
+func (g *Gate[V]) Put(value V) Fate {
 	g.mu.Lock()
-	g.endHold(offered)
+	g.counts.Released++
 	fate := g.offer(value, false)
 	g.mu.Unlock()
 	return fate
 }
 
-// Retire says that a value that was held will be destroyed, and Gone told.
-func (g *Gate[V]) Retire(offered bool) {
+// Retire says that a value that was handed out will be destroyed, and Gone told:
+// its lease has ended, or it was unfit and never became one.
+func (g *Gate[V]) Retire(unfit bool) {
 	g.mu.Lock()
-	g.endHold(offered)
+	if unfit {
+		g.counts.Unfit++
+	} else {
+		g.counts.Released++
+	}
 	g.destroying++
 	g.mu.Unlock()
 }
@@ -183,18 +192,10 @@ func (g *Gate[V]) Retire(offered bool) {
 // Detach says that a value that was held is live no more, but was not destroyed.
 func (g *Gate[V]) Detach() {
 	g.mu.Lock()
-	g.endHold(false)
+	g.counts.Released++
 	g.counts.Detached++
 	g.vacate()
 	g.mu.Unlock()
-}
-
-func (g *Gate[V]) endHold(offered bool) {
-	if offered {
-		g.counts.Acquired--
-	} else {
-		g.counts.Released++
-	}
 }
 
 // Gone says that a value that was to be destroyed is gone; failed and abandoned say how.
@@ -203,13 +204,24 @@ func (g *Gate[V]) Gone(reason uint8, failed, abandoned bool) {
 	defer g.mu.Unlock()
 	g.destroying--
 	g.counts.Destroyed[reason]++
+	g.ended(failed, abandoned)
+	g.vacate()
+}
+
+// Stray says that a value that never had a slot is gone: its build was abandoned before.
+func (g *Gate[V]) Stray(failed, abandoned bool) {
+	g.mu.Lock()
+	g.ended(failed, abandoned)
+	g.mu.Unlock()
+}
+
+func (g *Gate[V]) ended(failed, abandoned bool) {
 	if failed {
 		g.counts.DestroyFailed++
 	}
 	if abandoned {
 		g.counts.Abandoned++
 	}
-	g.vacate()
 }
 
 // Expire takes the first idle value, the longest idle ones first, of which expired says true;
@@ -232,10 +244,10 @@ func (g *Gate[V]) Resize(max int) (excess []V) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.max = max
-	for g.live-g.destroying > g.max && len(g.idle) > 0 {
-		excess = append(excess, g.idle[0])
-		g.remove(0)
-		g.destroying++
+	if n := min(g.live-g.destroying-g.max, len(g.idle)); n > 0 {
+		excess = slices.Clone(g.idle[:n]) // those that were idle for the longest time
+		g.idle = slices.Delete(g.idle, 0, n)
+		g.destroying += n
 	}
 	g.settle()
 	return excess

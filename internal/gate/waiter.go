@@ -11,7 +11,8 @@ type Waiter[V any] struct {
 
 	queued     bool // it waited in the queue, since then:
 	since      time.Duration
-	in         *list[V] // nil: granted
+	came       time.Duration // to the pool
+	in         *list[V]      // nil: granted
 	prev, next *Waiter[V]
 	builder    *Builder[V] // what is built for it, if anything
 	grant      Grant[V]
@@ -136,14 +137,23 @@ func (l *list[V]) push(w *Waiter[V]) {
 	l.len++
 }
 
-func (l *list[V]) pushFirst(w *Waiter[V]) {
-	w.in, w.next = l, l.first
-	if l.first == nil {
-		l.last = w
-	} else {
-		l.first.prev = w
+// insert puts w before those who came later.
+func (l *list[V]) insert(w *Waiter[V]) {
+	next := l.first
+	for next != nil && next.came <= w.came {
+		next = next.next
 	}
-	l.first = w
+	if next == nil {
+		l.push(w)
+		return
+	}
+	w.in, w.next, w.prev = l, next, next.prev
+	if next.prev == nil {
+		l.first = w
+	} else {
+		next.prev.next = w
+	}
+	next.prev = w
 	l.len++
 }
 

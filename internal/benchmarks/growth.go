@@ -27,7 +27,7 @@ func sizes() group {
 	}
 	for _, size := range []int{10, 100, 1_000, 10_000} {
 		g.contests = append(g.contests, contest{commas(float64(size)), 60 * time.Millisecond,
-			growing(func(e sharer) entrant { return e.under(load{goroutines: 1, step: 100}, size, size/2, false) })})
+			growing(func(e sharer) entrant { return e.under(load{goroutines: 1, step: 100}, size, size/2) })})
 	}
 	return g
 }
@@ -36,14 +36,14 @@ func waiters() group {
 	g := group{
 		name:    "growth-waiters",
 		title:   "Growth: the number of waiters",
-		about:   "So many goroutines acquire and release the one value of a pool, and yield while they have it: the time from one hand to the next.",
+		about:   "So many goroutines acquire and release the one value of a pool: the time from one hand to the next.",
 		columns: []column{{name: "time", show: duration}},
 		base:    "puddle",
 		chart:   lines("goroutines that want the one value", "acquire and release"),
 	}
 	for _, waiting := range []int{1, 10, 100, 1_000, 10_000} {
 		g.contests = append(g.contests, contest{commas(float64(waiting)), 100 * time.Millisecond * time.Duration(max(1, waiting/3000)),
-			growing(func(e sharer) entrant { return e.under(load{goroutines: waiting}, 1, 0, true) })})
+			growing(func(e sharer) entrant { return e.under(load{goroutines: waiting}, 1, 0) })})
 	}
 	return g
 }
@@ -96,7 +96,7 @@ func (e sharer) waited(count int) entrant {
 			var served sync.WaitGroup
 			before := memory()
 			for range count {
-				served.Go(func() { p.cycles(ctx, 1, false) })
+				served.Go(func() { p.cycles(ctx, 1) })
 			}
 			after := memory()
 			giveBack()

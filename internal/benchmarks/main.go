@@ -11,7 +11,8 @@
 //     A turn repeats the work for a fixed time and counts. What is shown is the median of the rounds,
 //     with the least and the greatest; a ratio is the median of the ratios within each round,
 //     so that a slow phase of the machine weighs on both sides.
-//   - Before the first round each entrant has a shorter turn that does not count; before each turn the garbage is collected.
+//   - Before the first round each entrant has a shorter turn that does not count; before each turn the garbage is collected;
+//     and a turn begins to count when each of its goroutines has done an operation.
 //   - Every goroutine has a cancellable ctx, as the handler of a request has.
 //     It costs some entrants more than others, and is what a server pays.
 //   - Everybody has the settings that its own documentation recommends for the work; the tables state them.

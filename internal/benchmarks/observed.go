@@ -29,13 +29,13 @@ func observed() group {
 		return sharer{name, settings, func(size int) shared {
 			p := open(size)
 			cycles := p.cycles
-			p.cycles = func(ctx context.Context, n int, yield bool) {
+			p.cycles = func(ctx context.Context, n int) {
 				ctx, span := traces.Tracer("").Start(ctx, "request")
 				defer span.End()
-				cycles(ctx, n, yield)
+				cycles(ctx, n)
 			}
 			return p
-		}}.under(load{goroutines: 1, step: 1000}, 8, 0, false)
+		}}.under(load{goroutines: 1, step: 1000}, 8, 0)
 	}
 	const turn = 150 * time.Millisecond
 	return group{
@@ -46,7 +46,7 @@ func observed() group {
 		base:    "headpond, limits",
 		chart:   bars,
 		contests: []contest{{"serial", turn, []entrant{
-			headpondLimits.under(load{goroutines: 1, step: 1000}, 8, 0, false),
+			headpondLimits.under(load{goroutines: 1, step: 1000}, 8, 0),
 			with("headpond, unsampled", "tracing.Observer under a span that is not sampled; no metrics", never, noMetrics, tracing.Always),
 			with("headpond, metrics", "tracing.Observer with the SDK's metrics and a manual reader; no spans", never, metrics, tracing.None),
 			with("headpond, sampled", "tracing.Observer with the SDK's spans, all sampled, which a span processor drops at their end; no metrics", always, noMetrics, tracing.Always),

@@ -22,21 +22,18 @@ type sharer struct {
 
 // shared is an open one.
 type shared struct {
-	cycles func(ctx context.Context, n int, yield bool) // n times acquire and release, where yield with a runtime.Gosched between
-	take   func() (giveBack func())                     // acquire alone
+	cycles func(ctx context.Context, n int) // n times acquire and release
+	take   func() (giveBack func())         // acquire alone
 	close  func()
 }
 
 // by returns what is shared by acquire and release: the loop is the same for everybody.
 func by[Lease any](acquire func(context.Context) (Lease, error), release func(Lease), close func()) shared {
 	return shared{
-		cycles: func(ctx context.Context, n int, yield bool) {
+		cycles: func(ctx context.Context, n int) {
 			for range n {
 				lease, err := acquire(ctx)
 				check(err)
-				if yield {
-					runtime.Gosched()
-				}
 				release(lease)
 			}
 		},
@@ -150,14 +147,14 @@ func openCommons(size int) shared {
 
 // under returns the entrant whose turns put its pool under a load:
 // a pool of a certain size, with all values made, and some of them held by others.
-func (s sharer) under(l load, size, held int, yield bool) entrant {
+func (s sharer) under(l load, size, held int) entrant {
 	return entrant{s.name, s.settings, func() (func(time.Duration) figures, func()) {
 		p := s.open(size)
 		p.takeAll(size)()
 		giveBack := p.takeAll(held)
 		turn := func(d time.Duration) figures {
 			return l.run(d, func(ctx context.Context, n int) error {
-				p.cycles(ctx, n, yield)
+				p.cycles(ctx, n)
 				return nil
 			})
 		}
@@ -166,9 +163,9 @@ func (s sharer) under(l load, size, held int, yield bool) entrant {
 }
 
 func pools() group {
-	under := func(l load, size int, yield bool) (entrants []entrant) {
+	under := func(l load, size int) (entrants []entrant) {
 		for _, s := range []sharer{headpondPlain, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
-			entrants = append(entrants, s.under(l, size, 0, yield))
+			entrants = append(entrants, s.under(l, size, 0))
 		}
 		return entrants
 	}
@@ -179,16 +176,14 @@ func pools() group {
 		title: "A pool of anything",
 		about: "Acquire and release of a value that costs nothing, with nothing done in between: what the pool itself costs. " +
 			"Serial is one goroutine; parallel one for each core, with a value for each; contended 32 goroutines on 2 values. " +
-			"In the last each yields to the others (runtime.Gosched) while it has a value, as one does that works with it, so that nearly all wait. " +
 			"`least` and `most` are the cycles that the least and the most served goroutine got in one turn.",
 		columns: []column{{name: "time", show: duration}, {name: "allocs", show: few}, {name: "least", show: commas}, {name: "most", show: commas}},
 		base:    "puddle",
 		chart:   bars,
 		contests: []contest{
-			{"serial", turn, under(load{goroutines: 1, step: 1000}, 8, false)},
-			{"parallel", turn, under(load{goroutines: cores, step: 1000}, max(8, cores), false)},
-			{"contended", turn, under(load{goroutines: 32}, 2, false)},
-			{"contended, yielding", turn, under(load{goroutines: 32}, 2, true)},
+			{"serial", turn, under(load{goroutines: 1, step: 1000}, 8)},
+			{"parallel", turn, under(load{goroutines: cores, step: 1000}, max(8, cores))},
+			{"contended", turn, under(load{goroutines: 32}, 2)},
 		},
 	}
 }

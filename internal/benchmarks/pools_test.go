@@ -11,7 +11,7 @@ import (
 // the same loops as the program's, entrant by entrant.
 func BenchmarkPools(b *testing.B) {
 	for _, s := range []sharer{headpondPlain, headpondLimits, headpondHooks, channel, raw, sqlConn, commons} {
-		run := func(work string, size, goroutines int, yield bool) {
+		run := func(work string, size, goroutines int) {
 			b.Run("work="+work+"/pool="+s.name, func(b *testing.B) {
 				p := s.open(size)
 				defer p.close()
@@ -19,20 +19,19 @@ func BenchmarkPools(b *testing.B) {
 				b.ReportAllocs()
 				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
 				if goroutines == 1 {
-					p.cycles(b.Context(), b.N, yield)
+					p.cycles(b.Context(), b.N)
 					return
 				}
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
-						p.cycles(b.Context(), 1, yield)
+						p.cycles(b.Context(), 1)
 					}
 				})
 			})
 		}
-		run("serial", 8, 1, false)
-		run("parallel", max(8, runtime.GOMAXPROCS(0)), runtime.GOMAXPROCS(0), false)
-		run("contended", 2, 32, false)
-		run("yielding", 2, 32, true)
+		run("serial", 8, 1)
+		run("parallel", max(8, runtime.GOMAXPROCS(0)), runtime.GOMAXPROCS(0))
+		run("contended", 2, 32)
 	}
 }
 
@@ -45,7 +44,7 @@ func TestAllocations(t *testing.T) {
 			defer p.close()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			if allocations := testing.AllocsPerRun(1000, func() { p.cycles(ctx, 1, false) }); allocations != 0 {
+			if allocations := testing.AllocsPerRun(1000, func() { p.cycles(ctx, 1) }); allocations != 0 {
 				t.Errorf("acquire and release: %v allocations, want 0", allocations)
 			}
 		})
@@ -53,10 +52,10 @@ func TestAllocations(t *testing.T) {
 			p := s.open(2)
 			defer p.close()
 			measured := load{goroutines: 32}.run(100*time.Millisecond, func(ctx context.Context, n int) error {
-				p.cycles(ctx, n, true)
+				p.cycles(ctx, n)
 				return nil
 			})
-			// Making waiters, timers and goroutines' stacks once is not an allocation for each wait.
+			// What is made once for each goroutine is not an allocation for each wait.
 			if measured["allocs"] > 0.1 {
 				t.Errorf("acquire, wait and release: %.2f allocations, want 0", measured["allocs"])
 			}

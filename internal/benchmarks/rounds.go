@@ -129,8 +129,16 @@ type load struct {
 	timed      bool // note how long each operation took
 }
 
-// run repeats operation for the time d and for what is under way then.
-// operation does its work n times.
+// The phases of a turn.
+const (
+	beginning int32 = iota // until everybody has done an operation, so that nobody counts who is alone
+	counting
+	over
+)
+
+// run repeats operation, which does its work n times.
+// It counts what comes to its end within the time d;
+// of that, and of what is under way then, it notes how long it took.
 func (l load) run(d time.Duration, operation func(ctx context.Context, n int) error) figures {
 	type tally struct {
 		done, failed int
@@ -140,8 +148,8 @@ func (l load) run(d time.Duration, operation func(ctx context.Context, n int) er
 	var (
 		tallies  = make([]tally, l.goroutines)
 		step     = max(1, l.step)
-		start    = make(chan struct{})
-		over     atomic.Bool
+		phase    atomic.Int32
+		begun    = make(chan struct{}, l.goroutines)
 		finished sync.WaitGroup
 	)
 	for i := range tallies {
@@ -149,35 +157,48 @@ func (l load) run(d time.Duration, operation func(ctx context.Context, n int) er
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			own := &tallies[i]
-			<-start
-			for !over.Load() {
+			for first := true; phase.Load() != over; first = false {
 				var began time.Time
 				if l.timed {
 					began = time.Now()
 				}
-				if err := operation(ctx, step); err != nil {
+				err := operation(ctx, step)
+				now := phase.Load()
+				switch {
+				case err != nil:
 					if own.failed++; own.failed == 1 {
 						fmt.Fprintln(os.Stderr, "  failed:", err)
 					}
-					continue
+				case now == counting:
+					own.done += step
 				}
-				own.done += step
-				if l.timed {
+				if l.timed && err == nil && now != beginning {
 					own.took = append(own.took, time.Since(began))
+				}
+				if first {
+					begun <- struct{}{}
 				}
 			}
 		})
+	}
+	// Who starves does not get to begin: then it has had as long as the turn.
+	for patience, missing := time.After(d), l.goroutines; missing > 0; missing-- {
+		select {
+		case <-begun:
+		case <-patience:
+			missing = 1
+		}
 	}
 
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began := time.Now()
-	close(start)
+	phase.Store(counting)
 	time.Sleep(d)
-	over.Store(true)
-	finished.Wait()
+	phase.Store(over)
 	elapsed := time.Since(began)
 	runtime.ReadMemStats(&after)
+	finished.Wait()
 
 	var all tally
 	least, most := math.MaxInt, 0

@@ -36,7 +36,7 @@ import (
 
 func main() {
 	var (
-		short    = flag.Bool("short", false, "short turns: a look, not a measurement")
+		short    = flag.Bool("short", false, "3 rounds of short turns: a look, not a measurement")
 		only     = flag.String("only", "", "hold only the groups whose name matches this regular `expression`")
 		dir      = flag.String("dir", os.TempDir(), "`directory` for the databases, on a real disk")
 		out      = flag.String("out", "", "write results.md and the charts to this `directory` (default: the current one, after a full run)")
@@ -55,19 +55,19 @@ func main() {
 	}
 
 	began := time.Now()
-	report := newReport(*out, environment(in))
+	rounds, shortened := 7, time.Duration(1)
+	if *short {
+		rounds, shortened = 3, 4
+	}
+	report := newReport(*out, rounds, environment(in))
 	for _, g := range groups(in) {
 		if !wanted.MatchString(g.name) {
 			continue
 		}
 		var results []result
 		for _, c := range g.contests {
-			turn := c.turn
-			if *short {
-				turn /= 6
-			}
 			fmt.Fprintf(os.Stderr, "%s: %s\n", g.name, c.name)
-			results = append(results, c.hold(7, turn))
+			results = append(results, c.hold(rounds, c.turn/shortened))
 		}
 		report.add(g, results)
 	}

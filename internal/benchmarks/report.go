@@ -22,11 +22,11 @@ type report struct {
 	named    map[string][]string // the entrants with these settings
 }
 
-func newReport(out string, about []string) *report {
+func newReport(out string, rounds int, about []string) *report {
 	r := &report{out: out, named: map[string][]string{}}
-	r.text.WriteString("# headpond beside its peers\n\n" +
-		"Made by `go -C internal/benchmarks run .`; its main.go says how it measures. Every figure is the median of 7 rounds in which all take turns, " +
-		"in brackets the least and the greatest; × is the median of the ratios to the entrant marked ×1, each within one round.\n\n")
+	fmt.Fprintf(&r.text, "# headpond beside its peers\n\n"+
+		"Made by `go -C internal/benchmarks run .`; its main.go says how it measures. Every figure is the median of %d rounds in which all take turns, "+
+		"in brackets the least and the greatest; × is the median of the ratios to the entrant marked ×1, each within one round.\n\n", rounds)
 	for _, line := range about {
 		fmt.Fprintln(&r.text, "-", line)
 	}

@@ -171,9 +171,9 @@ func writes(in directory, synchronous string) group {
 		chart:   lines("goroutines", "transactions a second"),
 	}
 	for _, goroutines := range []int{1, 16, 64, 256} {
-		turn := 300 * time.Millisecond
+		turn := 250 * time.Millisecond
 		if goroutines == 64 {
-			turn = 800 * time.Millisecond // long enough to see who starves
+			turn = 700 * time.Millisecond // long enough to see who starves
 		}
 		under := func(s store, writers int) entrant {
 			return s.under(load{goroutines: goroutines, timed: true}, in, synchronous, 1, writers, writeOne)

@@ -52,10 +52,10 @@ var (
 	headpondDB = store{"headpond", "its defaults; a point read or a scan alone by DB.Readers().Do, a snapshot by DB.Read, a write by DB.Write; statements cached",
 		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Readers().Do, db.Read, db.Write })}
 
-	headpondRead = store{"headpond, Read", "the same, with DB.Read for every read",
+	headpondRead = store{"headpond, Read", "as headpond, with DB.Read for every read",
 		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Read, db.Read, db.Write })}
 
-	headpondBatch = store{"headpond, Batch", "the same, with DB.Batch for every write",
+	headpondBatch = store{"headpond, Batch", "as headpond, with DB.Batch for every write",
 		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Readers().Do, db.Read, db.Batch })}
 
 	bare = store{"bare connection", "zombiezen's Conn, statements cached, an interrupt armed once; no pool, one goroutine", openBare}

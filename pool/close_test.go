@@ -214,3 +214,31 @@ func TestCloseEndsTheCtxOfHooks(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseAtAnyMoment has callers acquire in real time while the pool is closed.
+func TestCloseAtAnyMoment(t *testing.T) {
+	for range 2000 {
+		maker := &fake.Maker{}
+		p, err := pool.New(maker.Hooks(), pool.Options{MaxSize: 2})
+		require.NoError(t, err)
+		start := make(chan struct{})
+		var callers sync.WaitGroup
+		for range 3 {
+			callers.Go(func() {
+				<-start
+				if lease, err := p.Acquire(context.Background()); err == nil {
+					lease.Release()
+				} else {
+					assert.ErrorIs(t, err, pool.ErrClosed)
+				}
+			})
+		}
+		close(start)
+		require.NoError(t, p.Close(context.Background()))
+		made := maker.Made()
+		callers.Wait()
+		assert.Equal(t, made, maker.Made(), "nothing is built after Close")
+		maker.Finished(t)
+		require.Zero(t, p.Stats().Live())
+	}
+}

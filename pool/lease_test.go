@@ -69,3 +69,14 @@ func TestDoEndsItsLeaseOnGoexit(t *testing.T) {
 		acquire(t, p).Release()
 	})
 }
+
+func TestALeaseHasTheNumberThatHoldersShow(t *testing.T) {
+	p, _ := newPool(t, pool.Options{MaxSize: 2})
+	acquire(t, p).Discard()
+	lease := acquire(t, p)
+	assert.EqualValues(t, 2, lease.ID())
+	assert.Equal(t, p.Holders()[0].ID, lease.ID())
+	lease.Release()
+	assert.EqualValues(t, 2, lease.ID(), "to the end and beyond")
+	assert.Zero(t, pool.Lease[int]{}.ID())
+}

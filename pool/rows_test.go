@@ -286,6 +286,7 @@ func TestRow28SuspendHoldsAcquireBackUntilResume(t *testing.T) {
 		assert.Equal(t, 2, p.Stats().Idle)
 		_, err := p.TryAcquire(t.Context())
 		assert.ErrorIs(t, err, pool.ErrUnavailable)
+		assert.EqualError(t, err, `headpond/pool "pool": acquire: no resource is idle: it is suspended, until Resume`)
 
 		_, err = p.Acquire(t.Context())
 		require.ErrorIs(t, err, pool.ErrAcquireTimeout)

@@ -428,6 +428,24 @@ func (h *handle) queryOnly(on bool) {
 	}
 }
 
+// setDefensive is what Conn.SetDefensive should be: zombiezen v1.4.2 gives sqlite3_db_config one argument
+// where it reads two, and it then writes to whatever address lies behind the first.
+func (h *handle) setDefensive(on bool) error {
+	var value int32
+	if on {
+		value = 1
+	}
+	list := libc.NewVaList(value, uintptr(0))
+	if list == 0 {
+		return sqlite.ResultNoMem.ToError()
+	}
+	defer libc.Xfree(h.tls, list)
+	if code := lib.Xsqlite3_db_config(h.tls, h.db, lib.SQLITE_DBCONFIG_DEFENSIVE, list); code != lib.SQLITE_OK {
+		return fmt.Errorf("set defensive: %w", h.error(code))
+	}
+	return nil
+}
+
 // waitOnBusy makes busyHandler the busy handler.
 func (h *handle) waitOnBusy() {
 	lib.Xsqlite3_busy_handler(h.tls, h.db, function(busyHandler), h.address())

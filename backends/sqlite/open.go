@@ -172,7 +172,7 @@ func (s *state) steps(path string) []step {
 					return err
 				}
 			}
-			return s.conn.SetDefensive(!o.NoDefensive)
+			return s.setDefensive(!o.NoDefensive)
 		}},
 		{"Setup", s.setup},
 		{"prepare", func(context.Context) error {

@@ -87,7 +87,10 @@ var all = []careless{
 	script("a busy timeout by pragma", "PRAGMA busy_timeout=1", FoundBusyHandler, FoundPragma),
 	script("query_only", "PRAGMA query_only=1", FoundPragma),
 	script("a pragma that was only set", "PRAGMA case_sensitive_like=1", FoundPragma, FoundFunction),
-	{"not defensive", func(conn *Conn) error { return conn.SetDefensive(false) }, []Kind{FoundPragma}},
+	{"not defensive", func(conn *Conn) error { // as Conn.SetDefensive, which writes to a wild address
+		h := newHandle(conn)
+		return h.setDefensive(false)
+	}, []Kind{FoundPragma}},
 	{"a function", func(conn *Conn) error {
 		return conn.CreateFunction("careless", &sqlite.FunctionImpl{NArgs: 0, Scalar: func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) { return sqlite.Value{}, nil }})
 	}, []Kind{FoundFunction}},

@@ -1,0 +1,9 @@
+// Package receivers tests what package tracing says against real receivers:
+// a Prometheus that scrapes, and an OpenTelemetry Collector that is sent spans.
+// It is a module of its own, so that nobody else depends on exporters.
+//
+//	HEADPOND_RECEIVERS=1 go test -C internal/receivers -count=1 -v .
+//
+// needs prometheus in the PATH (Debian's package does), and builds a collector from its modules,
+// which takes a minute or two; HEADPOND_COLLECTOR names one that was built before.
+package receivers

@@ -29,22 +29,26 @@ type attempt struct {
 // The error is an *Error. To errors.Is it is ErrAcquireTimeout, ErrClosed, ErrSaturated, ErrNested,
 // ctx.Err() together with context.Cause(ctx), or what the Construct, Check or Prepare hook returned.
 func (p *Pool[T]) Acquire(ctx context.Context) (Lease[T], error) {
-	return p.enter(ctx, attempt{})
+	return p.enter(ctx, false)
 }
 
 // TryAcquire is Acquire, but it neither waits nor builds:
 // where no value lies ready it fails with ErrUnavailable.
 // The Check and Prepare hooks run as for Acquire.
 func (p *Pool[T]) TryAcquire(ctx context.Context) (Lease[T], error) {
-	return p.enter(ctx, attempt{try: true})
+	return p.enter(ctx, true)
 }
 
-// enter tells the observer of an acquire.
-func (p *Pool[T]) enter(ctx context.Context, a attempt) (lease Lease[T], err error) {
-	if !p.tap.enabled(ctx) {
-		return p.acquire(ctx, &a)
+func (p *Pool[T]) enter(ctx context.Context, try bool) (Lease[T], error) {
+	if p.tap.enabled(ctx) {
+		return p.enterObserved(ctx, try)
 	}
-	a.observed = true
+	return p.acquire(ctx, &attempt{try: try})
+}
+
+// enterObserved tells the observer of an acquire.
+func (p *Pool[T]) enterObserved(ctx context.Context, try bool) (lease Lease[T], err error) {
+	a := attempt{try: try, observed: true}
 	began := p.now()
 	ctx = p.tap.begin(ctx, Event{Op: Acquire})
 	err = errExited // unless acquire returns
@@ -86,7 +90,7 @@ func (p *Pool[T]) acquire(ctx context.Context, a *attempt) (Lease[T], error) {
 		if failed == Prepare {
 			return Lease[T]{}, p.fail(Prepare, err)
 		}
-		if most := p.gate.Snapshot(0).Max + 1; a.discarded >= most {
+		if most := p.gate.Max() + 1; a.discarded >= most {
 			return Lease[T]{}, p.fail(failed, fmt.Errorf("none of %d values was fit, the last one: %w", most, err))
 		}
 	}

@@ -34,6 +34,26 @@ func TestAcquireAndReleaseAllocateNothing(t *testing.T) {
 	}
 }
 
+func TestBeingObservedAllocatesNothing(t *testing.T) {
+	for _, v := range variants() {
+		t.Run(v.name, func(t *testing.T) {
+			events := 0
+			v.options.Observer = func(pool.Inspector) pool.Tap {
+				return pool.Tap{
+					Begin: func(ctx context.Context, _ pool.Event) context.Context { return ctx },
+					End:   func(context.Context, pool.Event) { events++ },
+				}
+			}
+			p, err := pool.New(v.hooks, v.options)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, p.Close(context.Background())) }()
+			acquire(t, p).Release()
+			assert.Zero(t, testing.AllocsPerRun(1000, func() { acquire(t, p).Release() }))
+			assert.GreaterOrEqual(t, events, 2000)
+		})
+	}
+}
+
 func TestWaitingAllocatesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

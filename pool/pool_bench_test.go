@@ -20,7 +20,7 @@ type variant struct {
 func variants() []variant {
 	nop := func(context.Context, int) error { return nil }
 	construct := func(context.Context) (int, error) { return 1, nil }
-	limits := resource.Policy{MaxLifetime: time.Hour, MaxIdleTime: time.Hour, MaxUses: 1 << 60}
+	limits := resource.Policy{MaxLifetime: time.Hour, MaxIdleTime: time.Hour, MaxUses: 1 << 30}
 	return []variant{
 		{"defaults", resource.Hooks[int]{Construct: construct}, pool.Options{}},
 		{"limits", resource.Hooks[int]{Construct: construct}, pool.Options{Policy: limits}},

@@ -11,68 +11,65 @@ import (
 // release takes back an entry whose lease has ended: for reason,
 // or where that is None for what the policy and the Reset hook say.
 func (p *Pool[T]) release(e *entry[T], reason resource.Reason) {
-	if e.ctx == nil {
-		var now time.Duration
-		if p.clocked {
-			now = p.now()
-		}
-		p.endLease(e, now)
-		_, _ = p.giveBack(context.Background(), e, now, reason, false)
+	if e.ctx != nil {
+		p.releaseObserved(e, reason)
 		return
 	}
-	p.releaseObserved(e, func(ctx context.Context, now time.Duration, event *Event) {
-		event.Reason, event.Err = p.giveBack(ctx, e, now, reason, true)
+	now := p.endLease(e)
+	_, _ = p.giveBack(context.Background(), e, now, reason, false)
+}
+
+func (p *Pool[T]) releaseObserved(e *entry[T], reason resource.Reason) {
+	ctx, event, began := p.beginRelease(e)
+	event.Outcome, event.Reason = Destroyed, resource.Panicked // where a hook calls runtime.Goexit
+	defer func() { p.endRelease(ctx, event, began) }()
+	event.Reason, event.Err = p.giveBack(ctx, e, began, reason, true)
+	if event.Reason == resource.None {
 		event.Outcome = Returned
-		if event.Reason != resource.None {
-			event.Outcome = Destroyed
-		}
-	})
+	}
 }
 
 // releaseDetached lets go of an entry whose lease has ended by Detach.
 func (p *Pool[T]) releaseDetached(e *entry[T]) {
-	forget := func() {
-		p.forget(e)
-		e.handle.Hijack()
-		p.gate.Detach()
-	}
-	if e.ctx == nil {
-		var now time.Duration
-		if p.clocked {
-			now = p.now()
-		}
-		p.endLease(e, now)
-		forget()
-		return
-	}
-	p.releaseObserved(e, func(_ context.Context, _ time.Duration, event *Event) {
-		forget()
+	if e.ctx != nil {
+		ctx, event, began := p.beginRelease(e)
 		event.Outcome = Detached
-	})
+		defer func() { p.endRelease(ctx, event, began) }()
+	} else {
+		p.endLease(e)
+	}
+	p.forget(e)
+	e.handle.Hijack()
+	p.gate.Detach()
 }
 
-// endLease notes that the lease has ended.
-func (p *Pool[T]) endLease(e *entry[T], now time.Duration) {
+// beginRelease tells the observer of the end of a lease.
+func (p *Pool[T]) beginRelease(e *entry[T]) (ctx context.Context, event Event, began time.Duration) {
+	ctx, e.ctx = e.ctx, nil
+	began = p.now()
+	event = Event{Op: Release, ID: e.id}
+	ctx = p.tap.begin(ctx, event)
+	event.Held = max(0, began-time.Duration(e.last))
+	p.endLease(e)
+	return ctx, event, began
+}
+
+// endRelease tells the observer what became of it.
+func (p *Pool[T]) endRelease(ctx context.Context, event Event, began time.Duration) {
+	event.Took = p.now() - began
+	p.tap.end(ctx, event)
+}
+
+// endLease notes that a lease has ended, and returns the time, where that matters.
+func (p *Pool[T]) endLease(e *entry[T]) (now time.Duration) {
 	e.uses++
+	if p.clocked {
+		now = p.now()
+	}
 	if p.options.LeakAfter > 0 {
 		p.cameBack(e, now)
 	}
-}
-
-// releaseObserved calls take between Begin and End, even where a hook calls runtime.Goexit.
-func (p *Pool[T]) releaseObserved(e *entry[T], take func(ctx context.Context, now time.Duration, event *Event)) {
-	now := p.now()
-	p.endLease(e, now)
-	event := Event{Op: Release, ID: e.id}
-	ctx := p.tap.begin(e.ctx, event)
-	e.ctx = nil
-	event.Held = max(0, now-time.Duration(e.last))
-	event.Outcome, event.Reason = Destroyed, resource.Panicked // unless take returns
-	defer func() {
-		event.Took = p.now() - now
-		p.tap.end(ctx, event)
-	}()
-	take(ctx, now, &event)
+	return now
 }
 
 // giveBack gives an entry that was held to the gate, or destroys it.

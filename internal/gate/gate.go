@@ -253,6 +253,13 @@ func (g *Gate[V]) Resize(max int) (excess []V) {
 	return excess
 }
 
+// Max returns the maximum.
+func (g *Gate[V]) Max() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.max
+}
+
 // Suspend lets nobody in until Resume.
 func (g *Gate[V]) Suspend() {
 	g.mu.Lock()

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,11 +51,15 @@ func survives(t *testing.T, script fake.Script) {
 	require.NoError(t, err)
 	maker.Follow(script)
 	works := script.Construct.IsFine() && script.Check.IsFine() && script.Prepare.IsFine()
+	var given atomic.Uint64
 	use := func(fails bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		if fails {
-			_ = p.Do(ctx, func(context.Context, *fake.Value) error { return fake.ErrFailed })
+			_ = p.Do(ctx, func(context.Context, *fake.Value) error {
+				given.Add(1)
+				return fake.ErrFailed
+			})
 			return
 		}
 		lease, err := p.Acquire(ctx)
@@ -65,6 +70,7 @@ func survives(t *testing.T, script fake.Script) {
 			return
 		}
 		assert.True(t, works)
+		given.Add(1)
 		lease.Release()
 	}
 	var callers sync.WaitGroup // Goexit of a hook ends the goroutine, and counts as done
@@ -99,6 +105,7 @@ func survives(t *testing.T, script fake.Script) {
 	assert.Zero(t, stats.Live())
 	assert.Zero(t, stats.Abandoned)
 	assert.EqualValues(t, maker.Made(), stats.Created)
+	assert.Equal(t, given.Load()+tableSize, stats.Released)
 }
 
 // atRest checks the figures of a pool of which nothing is held or on its way.

@@ -153,9 +153,7 @@ func TestAnObserverSeesEveryOperationAndItsCtxFlows(t *testing.T) {
 		detached := lease.Detach()
 		assert.Equal(t, 2, detached.ID)
 		_, events = r.take()
-		require.Len(t, events, 1)
-		assert.Equal(t, pool.Release, events[0].Op)
-		assert.Equal(t, pool.Detached, events[0].Outcome)
+		assert.Equal(t, []pool.Event{{Op: pool.Release, ID: 2, Outcome: pool.Detached}}, events)
 		detached.Destroyed = 1
 	})
 }

@@ -12,11 +12,13 @@ import (
 )
 
 // attempt is one call of Acquire or TryAcquire.
-type attempt struct {
+type attempt[T any] struct {
 	try       bool // neither wait nor build
 	observed  bool
 	source    Source
-	discarded int // values that were handed out in vain
+	discarded int       // values that were handed out in vain
+	unfit     *entry[T] // the last of them, until it is destroyed: when the attempt has its place in the queue again
+	reason    resource.Reason
 
 	waits bool          // it had to wait, for the queue or for a build
 	since time.Duration // then
@@ -43,12 +45,12 @@ func (p *Pool[T]) enter(ctx context.Context, try bool) (Lease[T], error) {
 	if p.tap.enabled(ctx) {
 		return p.enterObserved(ctx, try)
 	}
-	return p.acquire(ctx, &attempt{try: try})
+	return p.acquire(ctx, &attempt[T]{try: try})
 }
 
 // enterObserved tells the observer of an acquire.
 func (p *Pool[T]) enterObserved(ctx context.Context, try bool) (lease Lease[T], err error) {
-	a := attempt{try: try, observed: true}
+	a := attempt[T]{try: try, observed: true}
 	began := p.now()
 	ctx = p.tap.begin(ctx, Event{Op: Acquire})
 	err = errExited // unless acquire returns
@@ -66,9 +68,10 @@ func (p *Pool[T]) enterObserved(ctx context.Context, try bool) (lease Lease[T], 
 	return lease, err
 }
 
-func (p *Pool[T]) acquire(ctx context.Context, a *attempt) (Lease[T], error) {
+func (p *Pool[T]) acquire(ctx context.Context, a *attempt[T]) (Lease[T], error) {
 	for {
 		if ctx.Err() != nil {
+			p.destroyUnfit(a)
 			p.gate.Refused(outcomeOf(ctx))
 			return Lease[T]{}, p.gaveUp(ctx, a)
 		}
@@ -82,17 +85,27 @@ func (p *Pool[T]) acquire(ctx context.Context, a *attempt) (Lease[T], error) {
 			return e.begin(now), nil
 		}
 		p.gate.Retire(true)
-		p.destroy(e, reason)
+		a.unfit, a.reason = e, reason
 		a.discarded++
 		if !a.waits { // what follows counts as waiting
 			a.waits, a.since = true, now
 		}
 		if failed == Prepare {
+			p.destroyUnfit(a)
 			return Lease[T]{}, p.fail(Prepare, err)
 		}
 		if most := p.gate.Max() + 1; a.discarded >= most {
+			p.destroyUnfit(a)
 			return Lease[T]{}, p.fail(failed, fmt.Errorf("none of %d values was fit, the last one: %w", most, err))
 		}
+	}
+}
+
+// destroyUnfit destroys what the attempt was handed in vain. That frees a slot, for the first in the queue.
+func (p *Pool[T]) destroyUnfit(a *attempt[T]) {
+	if a.unfit != nil {
+		p.destroy(a.unfit, a.reason)
+		a.unfit = nil
 	}
 }
 
@@ -116,12 +129,15 @@ func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, obs
 }
 
 // next returns the entry whose turn it is.
-func (p *Pool[T]) next(ctx context.Context, a *attempt) (e *entry[T], err error) {
+func (p *Pool[T]) next(ctx context.Context, a *attempt[T]) (e *entry[T], err error) {
 	var turn gate.Turn
 	if a.try {
 		e, turn = p.gate.TakeIdle()
 	} else {
 		e, turn = p.gate.Take(a.discarded > 0)
+	}
+	if turn != gate.Busy || a.try {
+		p.destroyUnfit(a)
 	}
 	a.source = Idle
 	switch {
@@ -136,16 +152,19 @@ func (p *Pool[T]) next(ctx context.Context, a *attempt) (e *entry[T], err error)
 }
 
 // wait waits for an entry: in the queue, or until it is built.
-func (p *Pool[T]) wait(ctx context.Context, a *attempt, turn gate.Turn) (e *entry[T], err error) {
+func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], turn gate.Turn) (e *entry[T], err error) {
 	if !a.waits {
 		a.waits, a.since = true, p.now()
 	}
 	var waiter *gate.Waiter[*entry[T]]
 	if turn == gate.Busy {
 		if mark := p.marked(ctx); mark != nil {
+			p.destroyUnfit(a)
 			return nil, p.fail(Acquire, fmt.Errorf("%w: %s, and here %s", ErrNested, mark.place(), here()))
 		}
-		if e, waiter, turn = p.gate.Queue(p.now(), a.since, a.discarded > 0); turn == gate.Value {
+		e, waiter, turn = p.gate.Queue(p.now(), a.since, a.discarded > 0)
+		p.destroyUnfit(a)
+		if turn == gate.Value {
 			return e, nil
 		}
 	}
@@ -216,12 +235,12 @@ func outcomeOf(ctx context.Context) gate.Outcome {
 }
 
 // timedOut is the error of an acquire that took AcquireTimeout.
-func (p *Pool[T]) timedOut(a *attempt) error {
+func (p *Pool[T]) timedOut(a *attempt[T]) error {
 	return p.failHeld(Acquire, ErrAcquireTimeout, p.now()-a.since)
 }
 
 // gaveUp is the error of an acquire whose ctx has ended.
-func (p *Pool[T]) gaveUp(ctx context.Context, a *attempt) error {
+func (p *Pool[T]) gaveUp(ctx context.Context, a *attempt[T]) error {
 	if !a.waits {
 		return p.fail(Acquire, ended(ctx))
 	}

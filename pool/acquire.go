@@ -17,6 +17,7 @@ type attempt[T any] struct {
 	observed  bool
 	source    Source
 	discarded int       // values that were handed out in vain
+	tries     int       // of them, those that were not evicted
 	unfit     *entry[T] // the last of them, until it is destroyed: when the attempt has its place in the queue again
 	reason    resource.Reason
 
@@ -87,6 +88,9 @@ func (p *Pool[T]) acquire(ctx context.Context, a *attempt[T]) (Lease[T], error) 
 		p.gate.Retire(true)
 		a.unfit, a.reason = e, reason
 		a.discarded++
+		if reason != resource.Evicted {
+			a.tries++
+		}
 		if !a.waits { // what follows counts as waiting
 			a.waits, a.since = true, now
 		}
@@ -94,7 +98,7 @@ func (p *Pool[T]) acquire(ctx context.Context, a *attempt[T]) (Lease[T], error) 
 			p.destroyUnfit(a)
 			return Lease[T]{}, p.fail(Prepare, err)
 		}
-		if most := p.gate.Max() + 1; a.discarded >= most {
+		if most := p.gate.Max() + 1; a.tries >= most {
 			p.destroyUnfit(a)
 			return Lease[T]{}, p.fail(failed, fmt.Errorf("none of %d values was fit, the last one: %w", most, err))
 		}
@@ -130,11 +134,12 @@ func (p *Pool[T]) admit(ctx context.Context, e *entry[T], now time.Duration, obs
 
 // next returns the entry whose turn it is.
 func (p *Pool[T]) next(ctx context.Context, a *attempt[T]) (e *entry[T], err error) {
+	var builder *gate.Builder[*entry[T]]
 	var turn gate.Turn
 	if a.try {
 		e, turn = p.gate.TakeIdle()
 	} else {
-		e, turn = p.gate.Take(a.discarded > 0)
+		e, builder, turn = p.gate.Take(a.discarded > 0)
 	}
 	if turn != gate.Busy || a.try {
 		p.destroyUnfit(a)
@@ -148,11 +153,11 @@ func (p *Pool[T]) next(ctx context.Context, a *attempt[T]) (e *entry[T], err err
 	case a.try:
 		return nil, p.fail(Acquire, ErrUnavailable)
 	}
-	return p.wait(ctx, a, turn)
+	return p.wait(ctx, a, builder, turn)
 }
 
-// wait waits for an entry: in the queue, or until it is built.
-func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], turn gate.Turn) (e *entry[T], err error) {
+// wait waits for an entry: in the queue, or until builder has built it.
+func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], builder *gate.Builder[*entry[T]], turn gate.Turn) (e *entry[T], err error) {
 	if !a.waits {
 		a.waits, a.since = true, p.now()
 	}
@@ -162,7 +167,7 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], turn gate.Turn) (e *e
 			p.destroyUnfit(a)
 			return nil, p.fail(Acquire, fmt.Errorf("%w: %s, and here %s", ErrNested, mark.place(), here()))
 		}
-		e, waiter, turn = p.gate.Queue(p.now(), a.since, a.discarded > 0)
+		e, builder, waiter, turn = p.gate.Queue(p.now(), a.since, a.discarded > 0)
 		p.destroyUnfit(a)
 		if turn == gate.Value {
 			return e, nil
@@ -171,8 +176,7 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], turn gate.Turn) (e *e
 	for {
 		switch turn {
 		case gate.Build:
-			var builder *gate.Builder[*entry[T]]
-			if builder, waiter = p.gate.Expect(); builder == nil {
+			if waiter = p.gate.Expect(builder); waiter == nil {
 				return nil, p.fail(Acquire, ErrClosed)
 			}
 			p.startBuild(ctx, builder, a.observed)
@@ -182,7 +186,8 @@ func (p *Pool[T]) wait(ctx context.Context, a *attempt[T], turn gate.Turn) (e *e
 			return nil, p.fail(Acquire, ErrClosed)
 		}
 		grant, outcome := p.await(ctx, waiter, a.since)
-		switch turn = grant.Turn; turn {
+		builder, turn = grant.Builder, grant.Turn
+		switch turn {
 		case gate.Value:
 			a.source = Handoff
 			if grant.Fresh {

@@ -281,3 +281,13 @@ func TestLeakAfterAllocatesNothing(t *testing.T) {
 	require.NoError(t, p.Warm(t.Context(), 1))
 	assert.Zero(t, testing.AllocsPerRun(1000, func() { acquire(t, p).Release() }))
 }
+
+func TestTwoEvictsDoNotFailAnAcquire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 1}, func(h *resource.Hooks[*fake.Value]) { slow(h, pool.Construct) })
+		for n := range 3 {
+			time.AfterFunc(time.Second*time.Duration(n)+time.Second/2, p.Evict)
+		}
+		acquire(t, p).Release()
+	})
+}

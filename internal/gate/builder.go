@@ -4,24 +4,24 @@ package gate
 type Builder[V any] struct {
 	waiter *Waiter[V] // belongs to the gate's lock
 	fills  bool       // built for nobody, to lie ready
+	rest   uint64     // the last one before it began
 }
 
-// Expect follows the turn to build: it returns the builder for Built or Failed,
-// and the waiter on which the caller waits for what is built; nil where the gate was closed meanwhile.
+// Expect follows the turn to build, after which the builder has to go to Built or Failed:
+// it returns the waiter on which the caller waits for what is built;
+// nil where the gate was closed meanwhile, and the turn is over.
 // The caller may Leave; what is built then goes to the first in the queue.
-func (g *Gate[V]) Expect() (*Builder[V], *Waiter[V]) {
+func (g *Gate[V]) Expect(b *Builder[V]) *Waiter[V] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		g.constructing--
-		g.vacate()
-		return nil, nil
+		g.giveUp(b)
+		return nil
 	}
 	w := g.waiter()
-	w.builder = &Builder[V]{waiter: w}
-	builder := w.builder
+	w.builder, b.waiter = b, w
 	g.builders.push(w)
-	return builder, w
+	return w
 }
 
 // Reserve counts slots to build in until n values are live, whoever waits
@@ -35,9 +35,7 @@ func (g *Gate[V]) Reserve(n int) (builders []*Builder[V], turn Turn) {
 	}
 	g.used = true
 	for g.live-g.destroying < n && g.live < g.max {
-		g.reserve()
-		g.filling++
-		builders = append(builders, &Builder[V]{fills: true})
+		builders = append(builders, g.reserve().forNobody(g))
 	}
 	g.settle()
 	return builders, Build
@@ -80,6 +78,7 @@ func (g *Gate[V]) Failed(b *Builder[V], err error, abandoned bool) (streak int, 
 	if !g.resting && !g.closed {
 		g.resting = true
 		g.rests++
+		g.probes = 0
 		g.streak++
 		streak, rest = g.streak, g.rests
 	}
@@ -97,9 +96,25 @@ func (g *Gate[V]) Rested(rest uint64) {
 	}
 }
 
+// forNobody makes b one whose value is to lie ready.
+func (b *Builder[V]) forNobody(g *Gate[V]) *Builder[V] {
+	b.fills = true
+	g.filling++
+	return b
+}
+
+// giveUp frees the slot of a builder that builds nothing.
+func (g *Gate[V]) giveUp(b *Builder[V]) {
+	g.endBuild(b)
+	g.vacate()
+}
+
 func (g *Gate[V]) endBuild(b *Builder[V]) {
 	g.constructing--
 	if b.fills {
 		g.filling--
+	}
+	if b.rest == g.rests {
+		g.probes--
 	}
 }

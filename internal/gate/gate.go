@@ -82,6 +82,7 @@ type Gate[V any] struct {
 	// After a failed build none begins until Rested, and then one at a time until one succeeds.
 	resting bool
 	rests   uint64 // how many there were: the number of the last one
+	probes  int    // builds under way that began after it
 	streak  int    // failures in a row, those that came while resting left out
 	cause   error  // of the last build; nil where it succeeded
 
@@ -96,14 +97,14 @@ func New[V any](max, minIdle, maxWaiters int, refill func(*Builder[V])) *Gate[V]
 	return &Gate[V]{max: max, minIdle: minIdle, maxWaiters: maxWaiters, refill: refill}
 }
 
-// Take returns an idle value, or the turn to build one, where nobody waits for either;
+// Take returns an idle value, or the turn to build one and the builder, where nobody waits for either;
 // otherwise Busy or Closed. After Build the caller goes on with Expect.
 // One whose turn it was before, and who was handed a value in vain, is ahead of those who wait.
-func (g *Gate[V]) Take(ahead bool) (value V, turn Turn) {
+func (g *Gate[V]) Take(ahead bool) (value V, builder *Builder[V], turn Turn) {
 	g.mu.Lock()
-	value, turn = g.take(ahead)
+	value, builder, turn = g.take(ahead)
 	g.mu.Unlock()
-	return value, turn
+	return value, builder, turn
 }
 
 // TakeIdle is Take without the turn to build.
@@ -111,7 +112,8 @@ func (g *Gate[V]) TakeIdle() (value V, turn Turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || len(g.idle) > 0 {
-		return g.take(false)
+		value, _, turn = g.take(false)
+		return value, turn
 	}
 	g.used = true
 	g.settle()
@@ -121,16 +123,16 @@ func (g *Gate[V]) TakeIdle() (value V, turn Turn) {
 // Queue is Take, but where Take would return Busy it takes a place in the queue
 // and returns Wait, or Saturated where too many wait. Among those who are ahead
 // the place is that of the time at which they came.
-func (g *Gate[V]) Queue(now, came time.Duration, ahead bool) (value V, waiter *Waiter[V], turn Turn) {
+func (g *Gate[V]) Queue(now, came time.Duration, ahead bool) (value V, builder *Builder[V], waiter *Waiter[V], turn Turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	value, turn = g.take(ahead)
+	value, builder, turn = g.take(ahead)
 	if turn != Busy {
-		return value, nil, turn
+		return value, builder, nil, turn
 	}
 	if g.maxWaiters > 0 && g.queue.len >= g.maxWaiters && !ahead {
 		g.counts.Saturated++
-		return value, nil, Saturated
+		return value, nil, nil, Saturated
 	}
 	if !ahead {
 		g.counts.Waited++
@@ -142,29 +144,28 @@ func (g *Gate[V]) Queue(now, came time.Duration, ahead bool) (value V, waiter *W
 	} else {
 		g.queue.push(waiter)
 	}
-	return value, waiter, Wait
+	return value, nil, waiter, Wait
 }
 
 // take is Take with the lock held.
-func (g *Gate[V]) take(ahead bool) (value V, turn Turn) {
+func (g *Gate[V]) take(ahead bool) (value V, builder *Builder[V], turn Turn) {
 	if g.closed {
-		return value, Closed
+		return value, nil, Closed
 	}
 	g.used = true
 	if g.suspended || g.queue.first != nil && !ahead {
-		return value, Busy
+		return value, nil, Busy
 	}
 	if len(g.idle) > 0 {
 		value, turn = g.pop(), Value
 		g.counts.Acquired++
 	} else if g.mayBuild() {
-		g.reserve()
-		turn = Build
+		builder, turn = g.reserve(), Build
 	}
 	if g.minIdle > 0 {
 		g.settle()
 	}
-	return value, turn
+	return value, builder, turn
 }
 
 // Put brings back a value whose lease has ended. It goes to the first waiter, else it is idle, else it has to be destroyed, and Gone told.
@@ -343,26 +344,26 @@ func (g *Gate[V]) settle() {
 			g.counts.Acquired++
 			g.grant(g.queue.first, Grant[V]{Turn: Value, Value: g.pop()})
 		} else if g.mayBuild() {
-			g.reserve()
-			g.grant(g.queue.first, Grant[V]{Turn: Build})
+			g.grant(g.queue.first, Grant[V]{Turn: Build, Builder: g.reserve()})
 		} else {
 			break
 		}
 	}
 	for g.used && len(g.idle)+g.filling < g.minIdle && g.mayBuild() {
-		g.reserve()
-		g.filling++
-		g.refill(&Builder[V]{fills: true})
+		g.refill(g.reserve().forNobody(g))
 	}
 }
 
 func (g *Gate[V]) mayBuild() bool {
-	return g.live < g.max && !g.closed && !g.resting && (g.cause == nil || g.constructing == 0)
+	return g.live < g.max && !g.closed && !g.resting && (g.cause == nil || g.probes == 0)
 }
 
-func (g *Gate[V]) reserve() {
+// reserve counts a slot to build in.
+func (g *Gate[V]) reserve() *Builder[V] {
 	g.live++
 	g.constructing++
+	g.probes++
+	return &Builder[V]{rest: g.rests}
 }
 
 // vacate says that a slot is free.

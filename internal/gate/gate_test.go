@@ -20,9 +20,9 @@ func newGate(max int) *Gate[int] {
 // filled is a gate of one value, 1, which is held.
 func filled(t *testing.T) *Gate[int] {
 	g := newGate(1)
-	_, turn := g.Take(false)
+	_, b, turn := g.Take(false)
 	require.Equal(t, Build, turn)
-	b, w := g.Expect()
+	w := g.Expect(b)
 	require.Equal(t, Kept, g.Built(b, 1))
 	require.Equal(t, Grant[int]{Turn: Value, Value: 1, Fresh: true}, granted(g, w, 0))
 	return g
@@ -35,7 +35,7 @@ func granted(g *Gate[int], w *Waiter[int], now time.Duration) Grant[int] {
 }
 
 func queue(t *testing.T, g *Gate[int]) *Waiter[int] {
-	_, w, turn := g.Queue(0, 10, false)
+	_, _, w, turn := g.Queue(0, 10, false)
 	require.Equal(t, Wait, turn)
 	return w
 }
@@ -67,7 +67,7 @@ func TestOneWhoGivesUpAtTheMomentOfAValueHasIt(t *testing.T) {
 
 func TestCloseBetweenTheTurnToBuildAndTheBuilding(t *testing.T) {
 	g := newGate(1)
-	_, turn := g.Take(false)
+	_, b, turn := g.Take(false)
 	require.Equal(t, Build, turn)
 	idle, drained := g.Close()
 	assert.Empty(t, idle)
@@ -76,17 +76,15 @@ func TestCloseBetweenTheTurnToBuildAndTheBuilding(t *testing.T) {
 		t.Error("drained, while there is a slot to build in")
 	default:
 	}
-	b, w := g.Expect()
-	assert.Nil(t, b, "nothing is built any more")
-	assert.Nil(t, w)
+	assert.Nil(t, g.Expect(b), "nothing is built any more")
 	<-drained
 	assert.Zero(t, g.Snapshot(0).Constructing)
 }
 
 func TestAFailedBuildAfterCloseDrains(t *testing.T) {
 	g := newGate(1)
-	g.Take(false)
-	b, w := g.Expect()
+	_, b, _ := g.Take(false)
+	w := g.Expect(b)
 	_, drained := g.Close()
 	assert.Equal(t, Closed, granted(g, w, 0).Turn)
 	streak, _ := g.Failed(b, errors.New("late"), true)
@@ -98,9 +96,9 @@ func TestAFailedBuildAfterCloseDrains(t *testing.T) {
 func TestAnOldRestEndsNothing(t *testing.T) {
 	g := newGate(2)
 	fail := func() (streak int, rest uint64) {
-		_, turn := g.Take(false)
+		_, b, turn := g.Take(false)
 		require.Equal(t, Build, turn)
-		b, w := g.Expect()
+		w := g.Expect(b)
 		streak, rest = g.Failed(b, errors.New("refused"), false)
 		granted(g, w, 0)
 		return streak, rest
@@ -109,33 +107,33 @@ func TestAnOldRestEndsNothing(t *testing.T) {
 	assert.Equal(t, 1, streak)
 	builders, _ := g.Reserve(1) // Warm does not wait for the rest
 	assert.Equal(t, Kept, g.Built(builders[0], 1))
-	_, turn := g.Take(false)
+	_, _, turn := g.Take(false)
 	require.Equal(t, Value, turn)
 	streak, rest := fail()
 	assert.Equal(t, 1, streak, "a success came in between")
 	g.Rested(old)
-	_, turn = g.Take(false)
+	_, _, turn = g.Take(false)
 	assert.Equal(t, Busy, turn)
 	g.Rested(rest)
-	_, turn = g.Take(false)
+	_, _, turn = g.Take(false)
 	assert.Equal(t, Build, turn)
 }
 
 func TestASecondFailureWithinARestBeginsNone(t *testing.T) {
 	g := newGate(2)
-	g.Take(false)
-	g.Take(false)
-	one, _ := g.Expect()
-	two, _ := g.Expect()
+	_, one, _ := g.Take(false)
+	_, two, _ := g.Take(false)
+	g.Expect(one)
+	g.Expect(two)
 	streak, rest := g.Failed(one, errors.New("one"), false)
 	assert.Equal(t, 1, streak)
 	streak, _ = g.Failed(two, errors.New("two"), false)
 	assert.Zero(t, streak)
 	assert.EqualError(t, g.Snapshot(0).Cause, "two")
 	g.Rested(rest)
-	_, turn := g.Take(false)
+	_, _, turn := g.Take(false)
 	assert.Equal(t, Build, turn)
-	_, turn = g.Take(false)
+	_, _, turn = g.Take(false)
 	assert.Equal(t, Busy, turn, "one tries for all")
 }
 
@@ -143,9 +141,9 @@ func TestOneWhoWasHandedAValueInVainIsAhead(t *testing.T) {
 	g := filled(t)
 	later := queue(t, g)
 	g.Retire(true) // it was not fit
-	_, turn := g.Take(true)
+	_, _, turn := g.Take(true)
 	require.Equal(t, Busy, turn, "it is being destroyed")
-	_, ahead, turn := g.Queue(0, 5, true)
+	_, _, ahead, turn := g.Queue(0, 5, true)
 	require.Equal(t, Wait, turn)
 	g.Gone(0, false, false)
 	assert.Equal(t, Build, granted(g, ahead, 0).Turn)
@@ -158,7 +156,7 @@ func TestOneWhoWasHandedAValueInVainIsAhead(t *testing.T) {
 func TestAheadOfNobody(t *testing.T) {
 	g := newGate(1)
 	g.Suspend()
-	_, w, turn := g.Queue(0, 5, true)
+	_, _, w, turn := g.Queue(0, 5, true)
 	require.Equal(t, Wait, turn)
 	behind := queue(t, g)
 	g.Resume()
@@ -213,7 +211,7 @@ func TestThoseWhoAreAheadKeepTheirOwnOrder(t *testing.T) {
 	behind := queue(t, g)
 	var ahead []*Waiter[int]
 	for _, came := range []time.Duration{5, 3, 4, 5} {
-		_, w, turn := g.Queue(0, came, true)
+		_, _, w, turn := g.Queue(0, came, true)
 		require.Equal(t, Wait, turn)
 		ahead = append(ahead, w)
 	}
@@ -230,4 +228,23 @@ func TestAStrayIsCountedAndFreesNoSlot(t *testing.T) {
 	assert.Equal(t, 1, s.Held)
 	assert.EqualValues(t, 1, s.DestroyFailed)
 	assert.EqualValues(t, 1, s.Abandoned)
+}
+
+func TestABuildThatHangsDoesNotKeepOthersFromBuilding(t *testing.T) {
+	g := newGate(3)
+	_, hanging, _ := g.Take(false)
+	g.Expect(hanging)
+	_, failing, _ := g.Take(false)
+	g.Expect(failing)
+	_, rest := g.Failed(failing, errors.New("refused"), false)
+	g.Rested(rest)
+	_, probe, turn := g.Take(false)
+	require.Equal(t, Build, turn, "the one that hangs began before the failure")
+	_, _, turn = g.Take(false)
+	assert.Equal(t, Busy, turn, "one tries for all")
+	g.Expect(probe)
+	assert.Equal(t, Kept, g.Built(probe, 1))
+	_, _, turn = g.Take(false)
+	assert.Equal(t, Build, turn)
+	assert.Equal(t, Kept, g.Built(hanging, 2))
 }

@@ -20,10 +20,11 @@ type Waiter[V any] struct {
 
 // Grant is what a waiter was given. The zero Grant is nothing.
 type Grant[V any] struct {
-	Turn  Turn
-	Value V
-	Fresh bool  // Value was just built
-	Err   error // of Turn Failed: the build's
+	Turn    Turn
+	Value   V
+	Fresh   bool        // Value was just built
+	Builder *Builder[V] // of Turn Build
+	Err     error       // of Turn Failed: the build's
 }
 
 // Outcome is how a wait ended for the one who waited.
@@ -60,9 +61,8 @@ func (g *Gate[V]) Leave(w *Waiter[V], now time.Duration, outcome Outcome) Grant[
 	grant := w.grant
 	if grant.Turn == Build && outcome != Granted {
 		g.refused(outcome)
-		grant.Turn = Busy
-		g.constructing--
-		g.vacate()
+		g.giveUp(grant.Builder)
+		grant = Grant[V]{}
 	}
 	g.recycle(w)
 	return grant

@@ -22,7 +22,8 @@ const closeLimit = 10 * time.Second
 // Make one with NewPool. All methods may be called from any goroutine.
 //
 // What differs: connections are opened when they are needed, Take waits for 5s at most, a connection comes back
-// to its baseline at every Put (see [Reset]), Put never panics, and Close does not wait for ever.
+// to its baseline at every Put (see [Reset]), Put never panics, Close does not wait for ever,
+// and the deprecated Get is not there.
 // Where many goroutines write, [DB] serves them better: one writer, first come, first served.
 type Pool struct {
 	files *database
@@ -143,7 +144,7 @@ func (s *state) calm() {
 // ctx goes on to count: when it ends before Put, what runs on the connection is interrupted,
 // and so is a wait for a lock. A caller must not cancel it before it is done with the connection.
 //
-// The error is a *pool.Error. To errors.Is it is pool.ErrAcquireTimeout where too many are out
+// The error is a *pool.Error to errors.As. To errors.Is it is pool.ErrAcquireTimeout where too many are out
 // (it says for how long, and with Options.LeakAfter by whom), ctx.Err(), pool.ErrClosed or pool.ErrSaturated;
 // where a connection can't be opened it is an *OpenError to errors.As.
 func (p *Pool) Take(ctx context.Context) (*Conn, error) {
@@ -169,7 +170,7 @@ func exhausted(err error) error {
 
 // Put gives back a connection that Take returned, and brings it to its baseline: statements in the middle
 // of their rows are reset, a transaction is rolled back, and what can't be undone costs the connection.
-// It does not block. The connection must not be used any more, by nobody.
+// It does not block. Nobody may use the connection any more.
 //
 // Put never panics. nil is ignored, and so is a connection that Take did not return or that was put back before:
 // it stays as it is, its owner has to close it, and PoolStats.IgnoredPuts counts it.

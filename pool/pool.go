@@ -249,10 +249,10 @@ func (p *Pool[T]) Close(ctx context.Context) error {
 			return p.failHeld(Close, ended(ctx), 0)
 		}
 	}
-	p.values.Close()
+	p.maintaining.Lock() // when maintain has ended
+	defer p.maintaining.Unlock()
 	p.work.Wait()
-	p.maintaining.Lock() // wait for its end
-	p.maintaining.Unlock()
+	p.values.Close()
 	return nil
 }
 

@@ -67,15 +67,15 @@ func (p Policy) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"MaxLifetime", p.MaxLifetime},
-		{"LifetimeJitter", p.LifetimeJitter},
-		{"MaxIdleTime", p.MaxIdleTime},
-		{"CheckTimeout", p.CheckTimeout},
-		{"ResetTimeout", p.ResetTimeout},
-		{"DestroyTimeout", p.DestroyTimeout},
+		{"Policy.MaxLifetime", p.MaxLifetime},
+		{"Policy.LifetimeJitter", p.LifetimeJitter},
+		{"Policy.MaxIdleTime", p.MaxIdleTime},
+		{"Policy.CheckTimeout", p.CheckTimeout},
+		{"Policy.ResetTimeout", p.ResetTimeout},
+		{"Policy.DestroyTimeout", p.DestroyTimeout},
 	} {
 		if field.value < 0 {
-			return fmt.Errorf("Policy.%s is %v: it must not be negative", field.name, field.value)
+			return fmt.Errorf("%s is %v: it must not be negative", field.name, field.value)
 		}
 	}
 	if p.MaxUses < 0 {

@@ -16,7 +16,7 @@ func TestRetire(t *testing.T) {
 		info   resource.Info
 		want   resource.Reason
 	}{
-		{"no limits", resource.Policy{}, resource.Info{Age: 1 << 30, Idle: 1 << 30, Uses: 1 << 62}, resource.None},
+		{"no limits", resource.Policy{}, resource.Info{Age: 1 << 30, Idle: 1 << 30, Uses: 1 << 30}, resource.None},
 		{"a new value", all, resource.Info{}, resource.None},
 		{"just below every limit", all, resource.Info{Age: time.Hour - 1, Idle: time.Minute - 1, Uses: 9}, resource.None},
 

@@ -18,7 +18,8 @@ import (
 // Once a file was opened, another one at its path is an error, ErrReplaced, until new Hooks are made.
 //
 // Hooks does no I/O. What is wrong with path or options is what Construct returns.
-// Of options, those about pools and Schema are not used here. A connection that leaves its pool (pool.Lease.Detach) must be closed with [Close].
+// Of options, those about pools are not used here; Schema is applied to a file that a Writer creates.
+// A connection that leaves its pool (pool.Lease.Detach) must be closed with [Close].
 func Hooks(path string, mode Mode, options Options) resource.Hooks[*Conn] {
 	return newDatabase(path, options).hooks(mode)
 }

@@ -108,9 +108,6 @@ func (p *Pool) hooks(mode Mode) resource.Hooks[*Conn] {
 		return nil
 	}
 	hooks.Destroy = func(ctx context.Context, conn *Conn) error {
-		if s, ok := stateOf(conn); ok {
-			s.calm()
-		}
 		err := destroy(ctx, conn)
 		if err != nil && p.closing.Load() {
 			p.mu.Lock()
@@ -122,19 +119,6 @@ func (p *Pool) hooks(mode Mode) resource.Hooks[*Conn] {
 		return err
 	}
 	return hooks
-}
-
-// calm takes a connection that is about to be closed out of the reach of interruptAll, and undoes an interrupt:
-// one would keep the last connection of a file from its checkpoint, and leave the log behind.
-func (s *state) calm() {
-	s.db.mu.Lock()
-	delete(s.db.live, s)
-	s.db.mu.Unlock()
-	s.disarm()
-	if !s.closed() && s.alarm.Load().fired() {
-		s.rearm()
-		_ = s.probe() // the first statement after an interrupt ends it
-	}
 }
 
 // Take returns a connection that nobody else uses until it is given to Put: one that lies ready,

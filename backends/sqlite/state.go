@@ -117,6 +117,10 @@ func (s *state) end(ctx context.Context) error {
 		if !s.autocommit() {
 			_ = s.run(rollback) // Close does it, too
 		}
+		if s.interrupted() { // that would keep the last connection from its checkpoint, and leave the log behind
+			s.rearm()
+			_ = s.probe() // the first statement after an interrupt ends it
+		}
 		_ = s.uninstall() // fails only where it closes
 		err = closeConn(s.conn)
 	}

@@ -90,7 +90,7 @@ service:
 	spans := trace.NewTracerProvider(trace.WithSyncer(exporter))
 	observed := options()
 	observed.TracerProvider, observed.MeterProvider = spans, metricnoop.NewMeterProvider()
-	p := newPool(t, tracing.Observer(observed))
+	p := newPool(t, tracing.Observer(observed), time.Minute)
 
 	ctx, root := spans.Tracer("service").Start(t.Context(), "request")
 	lease, err := p.Acquire(ctx)

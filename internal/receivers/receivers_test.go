@@ -31,11 +31,11 @@ func options() tracing.Options {
 }
 
 // newPool returns a pool of two values that take a moment to build.
-func newPool(t *testing.T, observer pool.Observer) *pool.Pool[int] {
+func newPool(t *testing.T, observer pool.Observer, acquireTimeout time.Duration) *pool.Pool[int] {
 	p, err := pool.New(resource.Hooks[int]{
 		Construct: func(context.Context) (int, error) { <-time.After(20 * time.Millisecond); return 1, nil },
 	}, pool.Options{
-		Name: "orders", MaxSize: 2, AcquireTimeout: 25 * time.Millisecond, Observer: observer,
+		Name: "orders", MaxSize: 2, AcquireTimeout: acquireTimeout, Observer: observer,
 		Figures: func() []pool.Figure {
 			return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}}
 		},

@@ -75,7 +75,7 @@ func TestEdgeHangingConstructsWedgeNeitherAcquireNorClose(t *testing.T) {
 		maker.Follow(fake.Script{})
 		_, err := p.Acquire(t.Context())
 		require.ErrorIs(t, err, pool.ErrAcquireTimeout, "both slots are taken")
-		<-time.After(20 * time.Second) // both have reached ConstructTimeout
+		<-time.After(21 * time.Second) // both have reached ConstructTimeout, and the rest after it is over
 		acquire(t, p).Release()
 
 		maker.Follow(fake.Script{Construct: fake.Hangs})

@@ -131,6 +131,7 @@ func TestThePageSaysWhatAPoolDoes(t *testing.T) {
 		assert.Equal(t, 12.0, got.Holders[0].Held)
 		assert.Contains(t, got.Holders[0].Caller, "page_test.go:")
 		assert.Contains(t, got.Holders[0].Stack, "TestThePageSaysWhatAPoolDoes")
+		assert.Equal(t, got.Holders, getJSON(t, page).Pools[0].Holders, "the same the next time")
 		read := text(t, page)
 		for _, want := range []string{
 			"1 pool", "orders 1 held 0 idle 2 being built 0 free of 3", fmt.Sprintf("%d waiting, the oldest for 12 s", got.Waiting), "acquired 1",
@@ -151,6 +152,7 @@ func TestThePageSaysWhatAPoolDoes(t *testing.T) {
 			assert.Equal(t, "slow acquire", recent.What)
 			assert.Equal(t, 12.0, recent.Took)
 		}
+		assert.Empty(t, got.Holders)
 		assert.Equal(t, "discarded", got.Destroyed[0].Name)
 		assert.Equal(t, 4.0, got.Destroyed[0].Value)
 		assert.Contains(t, text(t, page), "mean use of 5 that ended 2.4 s")

@@ -1,7 +1,6 @@
 package poolz
 
 import (
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -133,8 +132,8 @@ func (w *watched) view(now time.Time) poolView {
 		v.MoreHolders = len(holders) - mostHolders
 		holders = holders[:mostHolders]
 	}
-	for _, h := range holders {
-		v.Holders = append(v.Holders, newHolderView(h))
+	for i, c := range w.callers(holders) {
+		v.Holders = append(v.Holders, newHolderView(holders[i], c))
 	}
 	for _, i := range w.incidents() {
 		v.Recent = append(v.Recent, newIncidentView(i, now))
@@ -146,13 +145,9 @@ func (w *watched) view(now time.Time) poolView {
 	return v
 }
 
-func newHolderView(h pool.Holder) holderView {
-	v := holderView{ID: h.ID, Since: h.Since, Held: seconds(h.Held), Caller: h.Stack.Caller(), Stack: h.Stack.String()}
+func newHolderView(h pool.Holder, c caller) holderView {
+	v := holderView{ID: h.ID, Since: h.Since, Held: seconds(h.Held), Caller: c.place, Stack: c.stack, Short: c.short}
 	v.Shown = "#" + strconv.FormatUint(h.ID, 10) + " for " + v.Held.String() + ", since " + h.Since.Format(time.TimeOnly)
-	if v.Short = "by whom is known with LeakAfter"; v.Caller != "" {
-		place, function, _ := strings.Cut(v.Caller, " ")
-		v.Short = path.Base(place) + " " + path.Base(function)
-	}
 	return v
 }
 

@@ -27,6 +27,9 @@ type watched struct {
 	mu     sync.Mutex // protects the following
 	recent [20]incident
 	noted  int // incidents so far; the last one is recent[(noted-1)%20]
+
+	looking sync.Mutex // protects the following; not mu, for which the pool's users wait
+	known   map[leaseKey]caller
 }
 
 // incident is something worth a look: a slow acquire, an error, a leak.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
+
+var long = flag.Bool("long", false, "run the long versions of tests")
 
 // children are what the test binary does as another process: see child.
 var children = map[string]func(args []string) error{}

@@ -85,7 +85,7 @@ func TestEdgeHangingConstructsWedgeNeitherAcquireNorClose(t *testing.T) {
 			assert.ErrorIs(t, err, pool.ErrClosed)
 		}()
 		synctest.Wait()
-		assert.Equal(t, 1, p.Stats().Constructing)
+		assert.Equal(t, 1, p.Stats().Constructing, "%+v", p.Stats())
 		held.Release()
 		began = time.Now()
 		require.NoError(t, p.Close(t.Context()))

@@ -14,7 +14,7 @@ import (
 // tcpServer answers every line with the same line, when it is well.
 type tcpServer struct {
 	t       *testing.T
-	address string // for good
+	address string       // for good
 	delay   atomic.Int64 // of every answer
 	hangsUp atomic.Bool  // at once, on whoever comes
 

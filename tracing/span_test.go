@@ -150,8 +150,14 @@ func TestTheDecisionIsKeptOnTheLease(t *testing.T) {
 	assert.Equal(t, root.SpanContext().SpanID(), r.one("release pool").Parent().SpanID())
 }
 
+// TestARootThatIsNotSampledHasNoRelease drops acquires alone: what comes of them is dropped with them.
 func TestARootThatIsNotSampledHasNoRelease(t *testing.T) {
-	r := record(t, sdktrace.WithSampler(sdktrace.NeverSample()))
+	r := record(t, sdktrace.WithSampler(sampler(func(p sdktrace.SamplingParameters) sdktrace.SamplingDecision {
+		if p.Name == "acquire pool" {
+			return sdktrace.Drop
+		}
+		return sdktrace.RecordAndSample
+	})))
 	p := newPool(t, pool.Options{Observer: r.observer(tracing.Options{})})
 	lease(t, p, t.Context())
 	assert.Empty(t, r.spans.Started())
@@ -159,11 +165,12 @@ func TestARootThatIsNotSampledHasNoRelease(t *testing.T) {
 
 func TestSamplersSeeTheStartAttributes(t *testing.T) {
 	seen := map[string]map[attribute.Key]attribute.Value{}
-	r := record(t, sdktrace.WithSampler(sampler(func(p sdktrace.SamplingParameters) {
+	r := record(t, sdktrace.WithSampler(sampler(func(p sdktrace.SamplingParameters) sdktrace.SamplingDecision {
 		seen[p.Name] = map[attribute.Key]attribute.Value{}
 		for _, a := range p.Attributes {
 			seen[p.Name][a.Key] = a.Value
 		}
+		return sdktrace.RecordAndSample
 	})))
 	p := newPool(t, pool.Options{Name: "orders", Observer: r.observer(tracing.Options{System: "sqlite"})})
 	lease(t, p, t.Context())
@@ -176,12 +183,11 @@ func TestSamplersSeeTheStartAttributes(t *testing.T) {
 	}
 }
 
-// sampler samples everything, and looks at it.
-type sampler func(sdktrace.SamplingParameters)
+// sampler decides by a function.
+type sampler func(sdktrace.SamplingParameters) sdktrace.SamplingDecision
 
 func (s sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	s(p)
-	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+	return sdktrace.SamplingResult{Decision: s(p)}
 }
 func (s sampler) Description() string { return "sampler" }
 

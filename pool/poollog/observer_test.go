@@ -230,6 +230,41 @@ func TestAnOutageDoesNotFlood(t *testing.T) {
 	})
 }
 
+// TestALineAtTheMomentOfAnother writes when a line that was kept is due, which comes first as it may.
+func TestALineAtTheMomentOfAnother(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLogged(slog.LevelWarn)
+			p, err := pool.New(new(fails).hooks(), pool.Options{})
+			require.NoError(t, err)
+			tap := poollog.Observer(l.Logger)(p)
+			fail := func() { tap.End(t.Context(), pool.Event{Op: pool.Construct, Err: errors.New("down")}) }
+			fail()
+			fail()
+			<-time.After(time.Second)
+			fail()
+			synctest.Wait()
+			assert.Len(t, l.take(), 2)
+		})
+	}
+}
+
+func TestAConstructThatCloseEndsIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogged(slog.LevelDebug)
+		p, err := pool.New(resource.Hooks[int]{Construct: func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}}, pool.Options{Observer: poollog.Observer(l.Logger)})
+		require.NoError(t, err)
+		go func() { _, _ = p.Acquire(context.Background()) }()
+		synctest.Wait()
+		require.NoError(t, p.Close(t.Context()))
+		synctest.Wait()
+		assert.Empty(t, l.take())
+	})
+}
+
 func TestTheDefaultLogger(t *testing.T) {
 	l := newLogged(slog.LevelWarn)
 	p, err := pool.New(new(fails).hooks(), pool.Options{})

@@ -90,7 +90,7 @@ func digits(value float64) string {
 		}
 		return count(value).String()
 	case size >= 100 && size < 1e15:
-		return strconv.FormatFloat(value, 'f', 0, 64)
+		return digits(math.Round(value))
 	}
 	return strconv.FormatFloat(value, 'g', 3, 64)
 }

@@ -140,6 +140,11 @@ func TestThePageSaysWhatAPoolDoes(t *testing.T) {
 			assert.Contains(t, read, want)
 		}
 
+		bar := regexp.MustCompile(`<rect class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"`).FindAllStringSubmatch(get(t, page, "/").Body.String(), -1)
+		require.Len(t, bar, 2)
+		assert.Equal(t, []string{"held", "0", "33.333333333333336"}, bar[0][1:])
+		assert.Equal(t, []string{"built", "33.333333333333336", "66.66666666666667"}, bar[1][1:])
+
 		close(slow)
 		lease.Release()
 		work.Wait()
@@ -228,6 +233,24 @@ func TestAClosedPoolLeavesThePage(t *testing.T) {
 		assert.Empty(t, getJSON(t, page).Pools)
 		assert.Contains(t, get(t, page, "/?format=json").Body.String(), `"pools":[]`)
 	})
+}
+
+func TestFiguresForPeople(t *testing.T) {
+	for _, c := range []struct {
+		value      float64
+		unit, want string
+	}{
+		{0, "By", "0 B"}, {1023, "By", "1,023 B"}, {1536, "By", "1.5 KiB"}, {4.5e6, "By", "4.29 MiB"}, {1 << 30, "By", "1 GiB"}, {1 << 55, "By", "32,768 TiB"},
+		{0, "s", "0 s"}, {1.5e-9, "s", "1 ns"}, {12.34e-6, "s", "12.3 µs"}, {.5, "s", "500 ms"}, {59.5, "s", "59.5 s"}, {3661.2, "s", "1h1m1s"}, {-1, "s", "-1 s"},
+		{1234567, "", "1,234,567"}, {1234567.8, "1", "1,234,568"}, {-123.4, "", "-123"}, {-12345, "", "-12,345"}, {17.349, "{batch}", "17.3"}, {.00012345, "%", "0.000123 %"},
+		{1e300, "", "1e+300"}, {math.Inf(1), "", "+Inf"}, {math.NaN(), "By", "NaN B"},
+	} {
+		page := poolz.New()
+		newPool(t, resource.Hooks[int]{}, pool.Options{Observer: page.Observer(), Figures: func() []pool.Figure {
+			return []pool.Figure{{Name: "figure", Unit: c.unit, Value: c.value}}
+		}})
+		assert.Contains(t, text(t, page), "figures figure "+c.want+" options", "%v %s", c.value, c.unit)
+	}
 }
 
 func TestPoolsAreInOrder(t *testing.T) {

@@ -144,10 +144,10 @@ func useOnce(p *pool.Pool[net.Conn]) error {
 	return err
 }
 
-// mostDials is what the backoff allows: those of the first moment, and one after each rest,
-// of which the jitter takes away half at most.
+// mostDials is what the backoff allows: those of the first moment, twice, since one that succeeds
+// as the trouble begins lets all begin anew, and one after each rest, of which the jitter takes away half at most.
 func mostDials(size int, lasts time.Duration) int64 {
-	dials, rest := int64(size), 25*time.Millisecond
+	dials, rest := 2*int64(size), 25*time.Millisecond
 	for at := time.Duration(0); at < lasts; at += rest {
 		dials++
 		rest = min(2*rest, 500*time.Millisecond)

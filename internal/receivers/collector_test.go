@@ -22,11 +22,26 @@ import (
 
 const builderVersion = "v0.162.0"
 
-// collector returns the path of a collector that receives OTLP and prints what it receives.
-func collector(t *testing.T) string {
-	if path := os.Getenv("HEADPOND_COLLECTOR"); path != "" {
-		return path
+// collect starts a collector that receives OTLP over HTTP, and returns its address and what it prints of it.
+func collect(t *testing.T) (address string, out *output) {
+	program := os.Getenv("HEADPOND_COLLECTOR")
+	if program == "" {
+		program = buildCollector(t)
 	}
+	address = freeAddress(t)
+	out = start(t, nil, program, "--config", "file:"+write(t, "collector.yml", fmt.Sprintf(`
+receivers: {otlp: {protocols: {http: {endpoint: %q}}}}
+exporters: {debug: {verbosity: detailed}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}
+`, address)))
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Everything is ready") }, time.Minute, 100*time.Millisecond)
+	return address, out
+}
+
+// buildCollector builds one from its modules, and returns its path.
+func buildCollector(t *testing.T) string {
 	folder := t.TempDir()
 	build := exec.Command("go", "run", "go.opentelemetry.io/collector/cmd/builder@"+builderVersion, "--config", write(t, "builder.yml", fmt.Sprintf(`
 dist: {name: collector, output_path: %q, version: 0.0.1}
@@ -75,16 +90,7 @@ func parse(out string) map[string]received {
 // TestCollector sends the spans of a pool to an OpenTelemetry Collector.
 func TestCollector(t *testing.T) {
 	wanted(t)
-	address := freeAddress(t)
-	out := start(t, collector(t), "--config", "file:"+write(t, "collector.yml", fmt.Sprintf(`
-receivers: {otlp: {protocols: {http: {endpoint: %q}}}}
-exporters: {debug: {verbosity: detailed}}
-service:
-  telemetry: {metrics: {level: none}}
-  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}
-`, address)))
-	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Everything is ready") }, time.Minute, 100*time.Millisecond)
-
+	address, out := collect(t)
 	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpoint(address), otlptracehttp.WithInsecure())
 	require.NoError(t, err)
 	spans := trace.NewTracerProvider(trace.WithSyncer(exporter))

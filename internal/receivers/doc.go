@@ -1,5 +1,6 @@
 // Package receivers tests what package tracing says against real receivers:
-// a Prometheus that scrapes, and an OpenTelemetry Collector that is sent spans.
+// a Prometheus that scrapes, and an OpenTelemetry Collector that is sent spans;
+// with pools of its own, and with the example service.
 // It is a module of its own, so that nobody else depends on exporters.
 //
 //	HEADPOND_RECEIVERS=1 go test -C internal/receivers -count=1 -v .

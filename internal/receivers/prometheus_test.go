@@ -36,21 +36,14 @@ func TestPrometheus(t *testing.T) {
 
 	service := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	defer service.Close()
-	address := freeAddress(t)
-	start(t, "prometheus", "--web.listen-address="+address, "--storage.tsdb.path="+t.TempDir(), "--enable-feature=exemplar-storage",
-		"--config.file="+write(t, "prometheus.yml", fmt.Sprintf(`
-global: {scrape_interval: 1s}
-scrape_configs:
-- job_name: headpond
-  static_configs: [{targets: [%q]}]
-`, service.Listener.Addr())))
+	prom := scrape(t, service.Listener.Addr().String())
 
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer stop()
 	traces := sync.Map{}
-	for range 6 {
+	for range 12 {
 		work.Go(func() {
 			for ctx.Err() == nil {
 				ctx, span := spans.Tracer("service").Start(ctx, "request")
@@ -61,43 +54,33 @@ scrape_configs:
 		})
 	}
 
-	query := func(expression string) float64 {
-		var answer struct {
-			Data struct{ Result []struct{ Value [2]any } }
-		}
-		get(t, address, "/api/v1/query", url.Values{"query": {expression}}, &answer)
-		if len(answer.Data.Result) != 1 {
-			return math.NaN()
-		}
-		value, _ := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
-		return value
-	}
 	const all = `{db_client_connection_pool_name="orders",db_system_name="sqlite",db_namespace="orders.db",job="headpond"`
 	quantile := func(name, more string) string {
 		return fmt.Sprintf(`histogram_quantile(0.9, sum by (le) (rate(%s_bucket%s%s}[10s])))`, name, all, more)
 	}
 	require.Eventually(t, func() bool {
-		return query(quantile("db_client_connection_wait_time_seconds", `,error_type=""`)) > 0 &&
-			query(`db_client_connection_timeouts_total`+all+`}`) > 0
+		return prom.query(quantile("db_client_connection_wait_time_seconds", `,error_type=""`)) > 0 &&
+			prom.query(quantile("db_client_connection_wait_time_seconds", `,error_type="timeout"`)) > 0 &&
+			prom.query(`db_client_connection_timeouts_total`+all+`}`) > 0
 	}, time.Minute, time.Second)
 
-	// Six goroutines use two values for 10 ms each, and give up after 25.
-	wait := query(quantile("db_client_connection_wait_time_seconds", `,error_type=""`))
+	// Twelve goroutines use two values for 10 ms each, and give up after 25.
+	wait := prom.query(quantile("db_client_connection_wait_time_seconds", `,error_type=""`))
 	t.Logf("wait_time, 0.9: %v s", wait)
 	assert.Greater(t, wait, .005)
 	assert.Less(t, wait, 1.)
-	timeouts := query(quantile("db_client_connection_wait_time_seconds", `,error_type="timeout"`))
+	timeouts := prom.query(quantile("db_client_connection_wait_time_seconds", `,error_type="timeout"`))
 	t.Logf("wait_time of the timeouts, 0.9: %v s", timeouts)
 	assert.Greater(t, timeouts, .01)
-	use := query(quantile("db_client_connection_use_time_seconds", ""))
+	use := prom.query(quantile("db_client_connection_use_time_seconds", ""))
 	t.Logf("use_time, 0.9: %v s", use)
 	assert.Greater(t, use, .005)
 	assert.Less(t, use, 1.)
-	assert.Equal(t, 2.0, query(`db_client_connection_max`+all+`}`))
-	assert.Equal(t, 2.0, query(`sum(db_client_connection_count`+all+`})`))
-	assert.Equal(t, 4096.0, query(`headpond_sqlite_wal_size_bytes`+all+`}`))
-	assert.Equal(t, 0.0, query(`headpond_resource_constructing`+all+`}`))
-	assert.Equal(t, 2.0, query(`db_client_connection_create_time_seconds_count`+all+`}`))
+	assert.Equal(t, 2.0, prom.query(`db_client_connection_max`+all+`}`))
+	assert.Equal(t, 2.0, prom.query(`sum(db_client_connection_count`+all+`})`))
+	assert.Equal(t, 4096.0, prom.query(`headpond_sqlite_wal_size_bytes`+all+`}`))
+	assert.Equal(t, 0.0, prom.query(`headpond_resource_constructing`+all+`}`))
+	assert.Equal(t, 2.0, prom.query(`db_client_connection_create_time_seconds_count`+all+`}`))
 
 	var exemplars struct {
 		Data []struct {
@@ -106,7 +89,7 @@ scrape_configs:
 	}
 	now := time.Now()
 	require.Eventually(t, func() bool {
-		get(t, address, "/api/v1/query_exemplars", url.Values{
+		prom.get("/api/v1/query_exemplars", url.Values{
 			"query": {"db_client_connection_wait_time_seconds_bucket"},
 			"start": {strconv.FormatInt(now.Add(-time.Minute).Unix(), 10)}, "end": {strconv.FormatInt(now.Add(time.Minute).Unix(), 10)},
 		}, &exemplars)
@@ -121,14 +104,46 @@ scrape_configs:
 	t.Logf("%d series have exemplars: %v", len(exemplars.Data), exemplars.Data[0].Exemplars[0].Labels)
 }
 
-// get asks Prometheus. An answer that can't be had yet leaves into as it is.
-func get(t *testing.T, address, path string, values url.Values, into any) {
-	answer, err := http.Get("http://" + address + path + "?" + values.Encode())
+// prometheusServer is a Prometheus that runs until the test ends.
+type prometheusServer struct {
+	t       *testing.T
+	address string
+}
+
+// scrape starts a Prometheus that scrapes target every second.
+func scrape(t *testing.T, target string) prometheusServer {
+	address := freeAddress(t)
+	start(t, nil, "prometheus", "--web.listen-address="+address, "--storage.tsdb.path="+t.TempDir(), "--enable-feature=exemplar-storage",
+		"--config.file="+write(t, "prometheus.yml", fmt.Sprintf(`
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: headpond
+  static_configs: [{targets: [%q]}]
+`, target)))
+	return prometheusServer{t, address}
+}
+
+// query returns the one value of an expression, NaN where there is none or several.
+func (s prometheusServer) query(expression string) float64 {
+	var answer struct {
+		Data struct{ Result []struct{ Value [2]any } }
+	}
+	s.get("/api/v1/query", url.Values{"query": {expression}}, &answer)
+	if len(answer.Data.Result) != 1 {
+		return math.NaN()
+	}
+	value, _ := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
+	return value
+}
+
+// get asks for JSON. An answer that can't be had yet leaves into as it is.
+func (s prometheusServer) get(path string, values url.Values, into any) {
+	answer, err := http.Get("http://" + s.address + path + "?" + values.Encode())
 	if err != nil {
 		return
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusOK {
-		require.NoError(t, json.NewDecoder(answer.Body).Decode(into))
+		require.NoError(s.t, json.NewDecoder(answer.Body).Decode(into))
 	}
 }

@@ -63,11 +63,12 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start runs a program until the test ends.
-func start(t *testing.T, name string, args ...string) *output {
+// start runs a program until the test ends, with more variables in its environment.
+func start(t *testing.T, environment []string, name string, args ...string) *output {
 	t.Helper()
 	out := &output{}
 	program := exec.Command(name, args...)
+	program.Env = append(os.Environ(), environment...)
 	program.Stdout, program.Stderr = out, out
 	require.NoError(t, program.Start())
 	t.Cleanup(func() {

@@ -70,7 +70,7 @@ func TestBank(t *testing.T) {
 	both(t, func(t *testing.T, memory bool) {
 		rounds := 20
 		if *long {
-			rounds = 4000
+			rounds = 1000
 		}
 		options := Options{Schema: bankSchema, AcquireTimeout: -1, MaxBatch: 16}
 		var db *DB
@@ -237,6 +237,18 @@ func (b *bank) audit(t *testing.T) {
 			return nil
 		}}))
 	}))
-	assert.Equal(t, b.receipts, entries, "what was acknowledged is in the ledger, and nothing else")
+	var lost, unacknowledged []transfer
+	for id, x := range b.receipts {
+		if entries[id] != x {
+			lost = append(lost, x)
+		}
+	}
+	for id, x := range entries {
+		if b.receipts[id] != x {
+			unacknowledged = append(unacknowledged, x)
+		}
+	}
+	assert.Empty(t, lost, "acknowledged, and not in the ledger")
+	assert.Empty(t, unacknowledged, "in the ledger, and not acknowledged")
 	assert.Equal(t, balances, accounts, "the accounts are what the ledger says")
 }

@@ -26,16 +26,17 @@ var (
 		"github.com/go-logr/", "github.com/cespare/xxhash/v2"}
 
 	arrows = map[string][]string{
-		"resource":        resource,
-		"internal/gate":   gate,
-		"internal/fake":   join(resource, []string{"internal/fake"}),
-		"internal/arrows": {"internal/arrows"},
-		"pool":            pool,
-		"pool/poolz":      join(pool, []string{"pool/poolz"}),
-		"pool/poollog":    join(pool, []string{"pool/poollog"}),
-		"pool/pooltest":   join(pool, []string{"pool/pooltest"}),
-		"backends/sqlite": join(pool, sqlite, []string{"backends/sqlite"}),
-		"tracing":         join(pool, otel, []string{"tracing"}),
+		"resource":         resource,
+		"internal/gate":    gate,
+		"internal/fake":    join(resource, []string{"internal/fake"}),
+		"internal/arrows":  {"internal/arrows"},
+		"internal/mutants": {"internal/mutants"},
+		"pool":             pool,
+		"pool/poolz":       join(pool, []string{"pool/poolz"}),
+		"pool/poollog":     join(pool, []string{"pool/poollog"}),
+		"pool/pooltest":    join(pool, []string{"pool/pooltest"}),
+		"backends/sqlite":  join(pool, sqlite, []string{"backends/sqlite"}),
+		"tracing":          join(pool, otel, []string{"tracing"}),
 	}
 
 	// What otel may be is its API: the SDK is for tests.

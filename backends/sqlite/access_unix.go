@@ -2,7 +2,11 @@
 
 package sqlite
 
-import "syscall"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // accessible returns an error that is fs.ErrPermission where this process must not read the file at path,
 // or write it. It does not open it.
@@ -12,4 +16,13 @@ func accessible(path string, write bool) error {
 		return syscall.Access(path, readWrite)
 	}
 	return syscall.Access(path, read)
+}
+
+// syncDirectory makes the names in a directory last.
+func syncDirectory(path string) error {
+	directory, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
 }

@@ -21,6 +21,7 @@ type DB struct {
 	anchor  *anchor           // keeps a database in memory alive; nil for a file
 
 	batches batches
+	log     log
 
 	closing atomic.Bool
 }
@@ -192,7 +193,11 @@ func (db *DB) Read(ctx context.Context, use func(ctx context.Context, conn *Conn
 // with Options.ReadOnly it is ErrReadOnly.
 func (db *DB) Write(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	return db.onWriter(ctx, "Write", func(ctx context.Context, s *state) error {
-		return s.transact(ctx, use)
+		err := s.transact(ctx, use)
+		if err == nil {
+			db.log.trim(db, s)
+		}
+		return err
 	})
 }
 
@@ -243,11 +248,12 @@ type Stats struct {
 	Writer  pool.Stats // zero with Options.ReadOnly; in memory the same as Readers
 	Found   Found      // what borrowers left behind, by kind
 	Batch   BatchStats
+	WAL     WAL
 }
 
 // Stats returns the figures of both pools, each of one instant, and of the database.
 func (db *DB) Stats() Stats {
-	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot(), Batch: db.batches.snapshot()}
+	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot(), Batch: db.batches.snapshot(), WAL: db.log.snapshot(db)}
 	if db.writer != nil {
 		stats.Writer = db.writer.Stats()
 	}
@@ -257,12 +263,16 @@ func (db *DB) Stats() Stats {
 // figures are those that the pools do not have themselves.
 func (db *DB) figures() []pool.Figure {
 	var all []pool.Figure
-	batch := db.batches.snapshot()
+	batch, wal := db.batches.snapshot(), db.log.snapshot(db)
 	all = append(all,
 		pool.Figure{Name: "headpond.sqlite.batches", Unit: "{batch}", Value: float64(batch.Batches)},
 		pool.Figure{Name: "headpond.sqlite.batch.works", Unit: "{work}", Value: float64(batch.Works)},
 		pool.Figure{Name: "headpond.sqlite.batch.again", Unit: "{work}", Value: float64(batch.Again)},
 		pool.Figure{Name: "headpond.sqlite.batch.largest", Unit: "{work}", Value: float64(batch.Largest)},
+		pool.Figure{Name: "headpond.sqlite.wal.size", Unit: "By", Value: float64(wal.Size)},
+		pool.Figure{Name: "headpond.sqlite.wal.pages", Unit: "{page}", Value: float64(wal.Pages)},
+		pool.Figure{Name: "headpond.sqlite.wal.truncated", Unit: "{checkpoint}", Value: float64(wal.Truncated)},
+		pool.Figure{Name: "headpond.sqlite.wal.kept", Unit: "{checkpoint}", Value: float64(wal.Kept)},
 	)
 	for kind, count := range db.files.found.snapshot() {
 		all = append(all, pool.Figure{Name: "headpond.sqlite.found." + Kind(kind).String(), Unit: "{connection}", Value: float64(count)})

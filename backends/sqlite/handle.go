@@ -37,6 +37,7 @@ type cell struct {
 	refused int32  // how many were
 	lost    int32  // how many transactions were rolled back as a whole, by whomever
 	taint   uint32 // bits of the Kinds that the authorizer saw
+	log     int32  // pages in the write-ahead log after the last commit of this connection
 	now     int32  // for db_status
 	most    int32  // for db_status
 }
@@ -196,6 +197,7 @@ func (h *handle) attach() error {
 func (h *handle) install() error {
 	at := h.address()
 	lib.Xsqlite3_commit_hook(h.tls, h.db, function(commitHook), at)
+	lib.Xsqlite3_wal_hook(h.tls, h.db, function(walHook), at)
 	lib.Xsqlite3_rollback_hook(h.tls, h.db, function(rollbackHook), at)
 	lib.Xsqlite3_set_authorizer(h.tls, h.db, function(authorizer), at)
 	return h.prepareControl()
@@ -242,6 +244,7 @@ func (h *handle) uninstall() (err error) {
 	h.finalizeControl(tls)
 	lib.Xsqlite3_busy_handler(tls, h.db, 0, 0)
 	lib.Xsqlite3_commit_hook(tls, h.db, 0, 0)
+	lib.Xsqlite3_wal_hook(tls, h.db, 0, 0)
 	lib.Xsqlite3_rollback_hook(tls, h.db, 0, 0)
 	lib.Xsqlite3_set_authorizer(tls, h.db, 0, 0)
 	at := h.address()
@@ -410,6 +413,12 @@ func (h *handle) refuseCommits(on bool) {
 // by ROLLBACK, OR ROLLBACK, an interrupt, a full disk or a refused commit.
 func (h *handle) lost() int32 { return h.cell.lost }
 
+// logged is how many pages are in the write-ahead log, as of the last commit or emptied.
+func (h *handle) logged() int { return int(h.cell.log) }
+
+// emptied notes that the log is empty.
+func (h *handle) emptied() { h.cell.log = 0 }
+
 // deferredViolations reports whether a foreign key whose check is deferred is violated:
 // COMMIT would fail, RELEASE does not.
 func (h *handle) deferredViolations() bool {
@@ -463,6 +472,18 @@ func commitHook(_ *libc.TLS, at uintptr) int32 {
 	c := (*cell)(pointer(at))
 	c.refused += c.refuse
 	return c.refuse
+}
+
+// checkpointPages is from how many pages in the log on each commit moves what it can into the database file:
+// SQLite's own default, which the hook replaces.
+const checkpointPages = 1000
+
+func walHook(tls *libc.TLS, at, db, name uintptr, pages int32) int32 {
+	(*cell)(pointer(at)).log = pages
+	if pages >= checkpointPages {
+		lib.Xsqlite3_wal_checkpoint_v2(tls, db, name, lib.SQLITE_CHECKPOINT_PASSIVE, 0, 0)
+	}
+	return lib.SQLITE_OK
 }
 
 func rollbackHook(_ *libc.TLS, at uintptr) { (*cell)(pointer(at)).lost++ }

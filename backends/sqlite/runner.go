@@ -250,6 +250,7 @@ func (r *runner) failAll(err error) {
 
 func (r *runner) release() {
 	if r.s != nil {
+		r.db.log.trim(r.db, r.s)
 		r.lease.Release()
 		r.s = nil
 	}

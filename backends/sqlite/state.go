@@ -23,6 +23,7 @@ type state struct {
 	stop  func() bool           // of the context.AfterFunc that fires alarm when the borrower's ctx ends; nil: none
 
 	waitSince time.Time // of wait: when the lock was first found taken
+	page      int64     // the size of a page; 0: not asked yet
 	patient   bool      // wait waits; false until the next reset where the borrower must not be kept
 
 	limits   limits   // those of a released connection

@@ -129,6 +129,16 @@ var mutants = []mutant{
 		new: "return 0\n",
 	},
 	{
+		what: "Write lets its function commit", file: "backends/sqlite/transaction.go", tests: ofSQLite,
+		old: "s.refuseCommits(true)\n\treturned := false",
+		new: "returned := false",
+	},
+	{
+		what: "Batch lets a work commit", file: "backends/sqlite/runner.go", tests: ofSQLite,
+		old: "\tr.s.refuseCommits(true)\n\tr.opened",
+		new: "\tr.opened",
+	},
+	{
 		what: "a statement of the borrower's that rolled back and began again goes unnoticed in Write", file: "backends/sqlite/transaction.go", tests: ofSQLite,
 		old: "case s.lost() != lost || s.autocommit():",
 		new: "case s.autocommit():",
@@ -191,6 +201,6 @@ var mutants = []mutant{
 	{
 		what: "a file that was replaced goes unnoticed", file: "backends/sqlite/identity.go", tests: ofSQLite,
 		old: "case !os.SameFile(s.file, file):",
-		new: "case false:",
+		new: "case !os.SameFile(file, file):",
 	},
 }

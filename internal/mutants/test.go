@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func timeout(packages []string) string {
 }
 
 // test runs the tests of the packages below dir, each until one fails, and returns those that did:
-// that failed, or were running when all ended. An error means that the tests could not be run.
+// that failed, or else were running when all ended. An error means that the tests could not be run.
 func test(dir string, race bool, packages ...string) (killers []string, err error) {
 	args := []string{"test", "-json", "-count=1", "-vet=off", "-failfast", "-timeout=" + timeout(packages)}
 	if race {
@@ -57,14 +58,11 @@ func test(dir string, race bool, packages ...string) (killers []string, err erro
 			failed[name] = true
 		}
 	}
-	for _, tests := range []map[string]bool{failed, began} {
-		for name := range tests {
-			if name != "" && !slices.Contains(killers, name) {
-				killers = append(killers, name)
-			}
-		}
+	delete(failed, "") // the package
+	if len(failed) == 0 {
+		failed = began
 	}
-	slices.Sort(killers)
+	killers = slices.Sorted(maps.Keys(failed))
 	if len(killers) == 0 {
 		return nil, fmt.Errorf("no test failed, and yet: %w\n%s%s", err, &complaints, out)
 	}

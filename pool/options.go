@@ -49,6 +49,8 @@ type Options struct {
 	Observer Observer
 
 	// Figures returns a backend's own figures, for observers and pages. May be nil.
+	// It is called from New on, from any goroutine; it must return the same names every time,
+	// and must not take a lock that is held while the pool is closed.
 	Figures func() []Figure
 }
 

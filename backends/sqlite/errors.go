@@ -59,6 +59,17 @@ func (e *OpenError) Error() string {
 // Unwrap returns Err.
 func (e *OpenError) Unwrap() error { return e.Err }
 
+// ErrorType names the error without its path, as telemetry may have it: SQLite's code, such as "SQLITE_CANTOPEN";
+// empty where SQLite was not asked.
+func (e *OpenError) ErrorType() string {
+	switch code := sqlite.ErrCode(e.Err); code {
+	case sqlite.ResultOK, sqlite.ResultError:
+		return ""
+	default:
+		return code.String()
+	}
+}
+
 // UnfinalizedError is the error of closing a connection on which statements, blobs or backups were never closed.
 // They hold no lock any more, but SQLite keeps the file open for them.
 type UnfinalizedError struct {

@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -76,7 +77,9 @@ func run(ctx context.Context, path, address string, load time.Duration) (err err
 			"CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount > 0)) STRICT",
 		}},
 		Observer: pool.Observers(
-			tracing.Observer(tracing.Options{System: "sqlite"}), poollog.Observer(slog.Default()), page.Observer()),
+			tracing.Observer(tracing.Options{
+				System: "sqlite", Attributes: []attribute.KeyValue{attribute.String("db.namespace", filepath.Base(path))},
+			}), poollog.Observer(slog.Default()), page.Observer()),
 	})
 	if err != nil {
 		return errors.Join(err, flush(ctx))

@@ -376,16 +376,12 @@ func (g *Gate[V]) vacate() {
 }
 
 func (g *Gate[V]) pop() V {
+	var none V
 	last := len(g.idle) - 1
 	value := g.idle[last]
-	g.remove(last)
+	g.idle[last] = none
+	g.idle = g.idle[:last]
 	return value
 }
 
-func (g *Gate[V]) remove(i int) {
-	var none V
-	last := len(g.idle) - 1
-	copy(g.idle[i:], g.idle[i+1:])
-	g.idle[last] = none
-	g.idle = g.idle[:last]
-}
+func (g *Gate[V]) remove(i int) { g.idle = slices.Delete(g.idle, i, i+1) }

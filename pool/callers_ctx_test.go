@@ -15,7 +15,7 @@ import (
 // TestThePoolKeepsNoCallersCtx has what a caller's ctx carries be garbage once his lease has ended,
 // though hooks listened to that ctx, and the value lives on.
 func TestThePoolKeepsNoCallersCtx(t *testing.T) {
-	type request struct{ body [1 << 10]byte }
+	type request [1 << 10]byte
 	type key struct{}
 	listen := func(ctx context.Context, _ *fake.Value) error {
 		assert.NotNil(t, ctx.Done())

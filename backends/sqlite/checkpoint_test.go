@@ -2,21 +2,49 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
+// readFor reads, and keeps the snapshot for that long.
+func readFor(ctx context.Context, db *DB, long time.Duration) error {
+	return db.Read(ctx, func(_ context.Context, conn *Conn) error {
+		_, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM (SELECT 1 FROM work LIMIT 1)"))
+		<-time.After(long)
+		return err
+	})
+}
+
+// pinned calls use while a reader has a snapshot that is older than the last commit.
+func pinned(t *testing.T, db *DB, use func()) {
+	t.Helper()
+	do := func() {
+		require.NoError(t, db.Write(context.Background(), func(_ context.Context, conn *Conn) error {
+			return run(conn, "INSERT INTO work (id) VALUES (NULL)")
+		}))
+	}
+	do()
+	require.NoError(t, db.Read(context.Background(), func(_ context.Context, conn *Conn) error {
+		_, err := first(conn, "SELECT count(*) FROM work")
+		do()
+		use()
+		return err
+	}))
+}
+
 // TestRow8TheLogStaysSmall has 8 readers that overlap, each of which reads for 20 ms, back to back,
 // and writers that never pause: the log stays below twice its limit the whole time.
 func TestRow8TheLogStaysSmall(t *testing.T) {
-	lasts := 3 * time.Second
+	lasts := 5 * time.Second
 	if *long {
 		lasts = 30 * time.Second
 	}
@@ -25,15 +53,15 @@ func TestRow8TheLogStaysSmall(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	defer cancel()
 	var all sync.WaitGroup
-	var written atomic.Int64
-	for range 8 {
+	var read, written, longest atomic.Int64
+	for i := range 8 {
 		all.Go(func() {
+			<-time.After(time.Duration(i) * 20 * time.Millisecond / 8) // never all at once
 			for ctx.Err() == nil {
-				assert.NoError(t, db.Read(t.Context(), func(_ context.Context, conn *Conn) error {
-					_, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM (SELECT 1 FROM work LIMIT 1)"))
-					<-time.After(20 * time.Millisecond) // the snapshot stays
-					return err
-				}))
+				began := time.Now()
+				assert.NoError(t, readFor(t.Context(), db, 20*time.Millisecond))
+				read.Add(1)
+				longest.Store(max(longest.Load(), int64(time.Since(began))))
 			}
 		})
 	}
@@ -48,46 +76,70 @@ func TestRow8TheLogStaysSmall(t *testing.T) {
 	all.Go(func() { write(db.Write) })
 	all.Go(func() { write(db.Batch) })
 	var largest int64
-	for tick := time.NewTicker(5 * time.Millisecond); ctx.Err() == nil; {
+	for tick := time.NewTicker(time.Millisecond); ctx.Err() == nil; {
 		select {
 		case <-tick.C:
-			largest = max(largest, db.Stats().WAL.Size)
+			largest = max(largest, db.log.size())
 		case <-ctx.Done():
 			tick.Stop()
 		}
 	}
 	all.Wait()
 	stats := db.Stats().WAL
-	t.Logf("%d rows written; the log was %d bytes at the most, emptied %d times, kept %d times", written.Load(), largest, stats.Truncated, stats.Kept)
+	t.Logf("%d reads, the longest of %v, %d rows written; the log was %d bytes at the most, emptied %d times, kept %d times; readers waited for %v",
+		read.Load(), time.Duration(longest.Load()), written.Load(), largest, stats.Truncated, stats.Kept, stats.HeldBack)
 	assert.Less(t, largest, int64(2*limit))
 	assert.NotZero(t, stats.Truncated)
-	assert.False(t, db.Readers().Stats().Suspended)
+	assert.Less(t, stats.HeldBack, lasts/2)
 }
 
 func TestRow8WhoPinsTheLogIsNamed(t *testing.T) {
 	db := openBatch(t, Options{LeakAfter: time.Hour})
-	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return insert(conn, 1) }))
-	require.NoError(t, db.Read(t.Context(), func(_ context.Context, conn *Conn) error {
-		_, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM work"))
-		require.NoError(t, err)
-		require.NoError(t, db.Write(context.Background(), func(_ context.Context, conn *Conn) error { return insert(conn, 2) }))
+	pinned(t, db, func() {
 		began := time.Now()
 		done, err := db.Checkpoint(context.Background())
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, time.Since(began), patience)
+		assert.Equal(t, patience, done.HeldBack)
 		assert.False(t, done.Complete)
 		assert.NotZero(t, done.Pages)
+		assert.NotZero(t, done.Size)
 		require.NotNil(t, done.Pinned)
 		assert.Contains(t, done.Pinned.Stack.Caller(), "checkpoint_test.go")
-		assert.False(t, db.Readers().Stats().Suspended)
-		return nil
-	}))
-	assert.NotNil(t, db.Stats().WAL.Pinned)
+		stats := db.Stats().WAL
+		assert.NotZero(t, stats.PinnedFor)
+		assert.EqualValues(t, 1, stats.Kept)
+		require.NotNil(t, stats.Pinned)
+		assert.Equal(t, done.Pinned.ID, stats.Pinned.ID)
+	})
 	done, err := db.Checkpoint(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Checkpoint{Complete: true}, done)
-	assert.Nil(t, db.Stats().WAL.Pinned)
-	assert.Zero(t, db.Stats().WAL.Size)
+	stats := db.Stats().WAL
+	assert.Zero(t, stats.Size)
+	assert.Zero(t, stats.PinnedFor)
+	assert.Nil(t, stats.Pinned)
+	assert.EqualValues(t, 1, stats.Truncated)
+}
+
+// Nobody calls Checkpoint: the DB finds out, and tells it once.
+func TestRow8WhoPinsTheLogIsTold(t *testing.T) {
+	told := make(chan Pinned, 8)
+	db := openBatch(t, Options{LeakAfter: time.Hour, PinnedAfter: 500 * time.Millisecond, OnPinned: func(p Pinned) { told <- p }})
+	pinned(t, db, func() {
+		p := <-told
+		assert.GreaterOrEqual(t, p.For, 500*time.Millisecond)
+		assert.Greater(t, p.Pages, p.Moved)
+		require.NotNil(t, p.Reader)
+		assert.Contains(t, p.String(), "most likely reader #")
+		assert.Contains(t, p.String(), "checkpoint_test.go")
+		_, err := db.Checkpoint(context.Background())
+		assert.NoError(t, err)
+	})
+	_, err := db.Checkpoint(context.Background())
+	require.NoError(t, err)
+	assert.Empty(t, told, "once")
+	assert.Zero(t, db.Stats().WAL.PinnedFor)
 }
 
 func TestCheckpointInMemoryDoesNothing(t *testing.T) {
@@ -97,6 +149,138 @@ func TestCheckpointInMemoryDoesNothing(t *testing.T) {
 	done, err := db.Checkpoint(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Checkpoint{}, done)
+	assert.Zero(t, db.Stats().WAL)
 	_, err = os.Stat("memory-wal")
 	assert.Error(t, err)
+}
+
+// Errors of Checkpoint, by name.
+func TestCheckpointFails(t *testing.T) {
+	db := openBatch(t, Options{})
+	for _, inside := range []func(context.Context, func(context.Context, *Conn) error) error{db.Read, db.Write, db.Batch} {
+		require.NoError(t, inside(t.Context(), func(ctx context.Context, _ *Conn) error {
+			_, err := db.Checkpoint(ctx)
+			assert.ErrorIs(t, err, pool.ErrNested)
+			return nil
+		}))
+	}
+	pinned(t, db, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := db.Checkpoint(ctx)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Less(t, time.Since(began), patience)
+		assert.Nil(t, db.log.held.Load(), "readers are held back no more")
+	})
+	readOnly, err := Open(t.Context(), db.files.path, Options{ReadOnly: true})
+	require.NoError(t, err)
+	_, err = readOnly.Checkpoint(t.Context())
+	assert.ErrorIs(t, err, ErrReadOnly)
+	require.NoError(t, readOnly.Close(t.Context()))
+	_, err = readOnly.Checkpoint(t.Context())
+	assert.Error(t, err)
+	require.NoError(t, db.Close(t.Context()))
+	_, err = db.Checkpoint(t.Context())
+	assert.ErrorIs(t, err, pool.ErrClosed)
+}
+
+// What Suspend would break: readers are held back without it.
+func TestReadersThatAreHeldBackDoNotFail(t *testing.T) {
+	db := openBatch(t, Options{Readers: 2, MaxWaiters: 1})
+	var held sync.WaitGroup
+	pinned(t, db, func() {
+		db.Readers().Suspend() // the user's own stays
+		_, err := db.Checkpoint(context.Background())
+		assert.NoError(t, err)
+		assert.True(t, db.Readers().Stats().Suspended)
+		db.Readers().Resume()
+	})
+	admit := db.log.holdBack()
+	defer admit()
+	var begun atomic.Int64
+	for range 8 { // more than MaxWaiters
+		held.Go(func() {
+			assert.NoError(t, db.Read(t.Context(), func(context.Context, *Conn) error { begun.Add(1); return nil }))
+		})
+	}
+	lease, err := db.Readers().TryAcquire(t.Context())
+	require.NoError(t, err)
+	lease.Release()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errBank)
+	assert.ErrorIs(t, db.Read(ctx, nil), errBank, "it hears its ctx")
+	assert.NoError(t, db.Write(t.Context(), func(ctx context.Context, _ *Conn) error {
+		return db.Read(ctx, func(ctx context.Context, _ *Conn) error {
+			return db.Read(ctx, func(context.Context, *Conn) error { return nil })
+		})
+	}), "what is inside can't wait")
+	assert.Zero(t, begun.Load())
+	admit()
+	admit()
+	held.Wait()
+	assert.EqualValues(t, 8, begun.Load())
+}
+
+// A checkpoint that can't be complete keeps readers for 100 ms, whatever it is doing then.
+func TestReadersAreHeldBackNoLonger(t *testing.T) {
+	db := openBatch(t, Options{})
+	pinned(t, db, func() {
+		var all sync.WaitGroup
+		all.Go(func() {
+			_, err := db.Checkpoint(context.Background())
+			assert.NoError(t, err)
+		})
+		for db.log.held.Load() == nil {
+			<-time.After(time.Millisecond)
+		}
+		began := time.Now()
+		assert.NoError(t, db.Read(context.Background(), func(context.Context, *Conn) error { return nil }))
+		assert.Less(t, time.Since(began), patience+50*time.Millisecond)
+		all.Wait()
+	})
+}
+
+func init() {
+	children["pin"] = func(args []string) error {
+		db, err := Open(context.Background(), args[0], Options{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		err = db.Read(context.Background(), func(_ context.Context, conn *Conn) error {
+			if _, err := first(conn, "SELECT count(*) FROM work"); err != nil {
+				return err
+			}
+			if _, err := os.Stdout.WriteString("."); err != nil {
+				return err
+			}
+			_, err := os.Stdin.Read(make([]byte, 1)) // until the parent closes it
+			_ = err
+			return nil
+		})
+		return errors.Join(err, db.Close(context.Background()))
+	}
+}
+
+// A snapshot of another process is not taken for one of ours.
+func TestRow8AnotherProcessPinsTheLog(t *testing.T) {
+	told := make(chan Pinned, 1)
+	db := openBatch(t, Options{PinnedAfter: time.Millisecond, OnPinned: func(p Pinned) { told <- p }})
+	other := child(t, "pin", db.files.path)
+	in, err := other.StdinPipe()
+	require.NoError(t, err)
+	out, err := other.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, other.Start())
+	_, err = out.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return insert(conn, 1) }))
+	p := <-told
+	assert.Nil(t, p.Reader)
+	assert.Contains(t, p.String(), "another process")
+	require.NoError(t, in.Close())
+	require.NoError(t, other.Wait())
+	done, err := db.Checkpoint(t.Context())
+	require.NoError(t, err)
+	assert.True(t, done.Complete)
 }

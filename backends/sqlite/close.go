@@ -23,6 +23,7 @@ const grace = time.Second
 // it does not wait, but returns pool.ErrNested.
 func (db *DB) Close(ctx context.Context) error {
 	db.closing.Store(true)
+	db.log.stop()
 	if outer := db.within(ctx); outer != nil {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -41,6 +42,9 @@ func (db *DB) Close(ctx context.Context) error {
 		if err = db.closePools(last); err != nil {
 			err = errors.Join(ended(ctx), err)
 		}
+	}
+	if err == nil {
+		db.log.join()
 	}
 	if db.anchor != nil {
 		err = errors.Join(err, db.anchor.weigh())

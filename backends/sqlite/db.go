@@ -46,6 +46,7 @@ func newDB(ctx context.Context, files *database) (db *DB, err error) {
 	}
 	db = &DB{files: files}
 	db.batches.init(db)
+	db.log.init(db)
 	if db.readers, err = db.pool(Reader); err != nil {
 		return nil, err
 	}
@@ -88,7 +89,11 @@ func (db *DB) pool(mode Mode) (*pool.Pool[*Conn], error) {
 	if mode == Writer {
 		settings.Observer = db.batches.observe(o.Observer)
 	}
-	return pool.New(db.files.hooks(mode), settings)
+	hooks := db.files.hooks(mode)
+	if mode == Writer {
+		hooks = db.log.watch(hooks)
+	}
+	return pool.New(hooks, settings)
 }
 
 // start opens the first connection, brings the schema up to date with it, and gives it to its pool.
@@ -163,14 +168,18 @@ func (db *DB) Writer() *pool.Pool[*Conn] { return db.writer }
 // Read calls use with a read-only connection, in one deferred transaction:
 // from its first statement on, use sees one snapshot, whatever is written meanwhile.
 // A write in use fails at once with SQLite's READONLY; use Write for it.
-// It waits for a reader, not for writers. A snapshot that lasts keeps the write-ahead log from starting over.
+// It waits for a reader, not for writers; for 100 ms at most also where the write-ahead log is being emptied
+// (see Options.JournalSizeLimit). A snapshot that lasts keeps that log from starting over.
 //
 // Read returns the *pool.Error of the acquire, or the error of use as it is; where SQLite was interrupted
 // because ctx ended, it is to errors.Is both that of ctx and SQLite's.
 // Inside a Read, with the ctx that use gets, it is pool.ErrNested where every reader is taken;
 // on a database in memory, inside Read, Write and Batch, always. A panic in use closes the connection and goes on.
 func (db *DB) Read(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
-	if outer := db.within(ctx); outer != nil && db.files.memory {
+	switch outer := db.within(ctx); {
+	case outer == nil:
+		db.log.admit(ctx)
+	case db.files.memory:
 		return db.nested(db.readers, "Read", outer)
 	}
 	return db.readers.Do(ctx, func(ctx context.Context, conn *Conn) error {
@@ -193,11 +202,7 @@ func (db *DB) Read(ctx context.Context, use func(ctx context.Context, conn *Conn
 // with Options.ReadOnly it is ErrReadOnly.
 func (db *DB) Write(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	return db.onWriter(ctx, "Write", func(ctx context.Context, s *state) error {
-		err := s.transact(ctx, use)
-		if err == nil {
-			db.log.trim(db, s)
-		}
-		return err
+		return s.transact(ctx, use)
 	})
 }
 
@@ -253,7 +258,7 @@ type Stats struct {
 
 // Stats returns the figures of both pools, each of one instant, and of the database.
 func (db *DB) Stats() Stats {
-	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot(), Batch: db.batches.snapshot(), WAL: db.log.snapshot(db)}
+	stats := Stats{Readers: db.readers.Stats(), Found: db.files.found.snapshot(), Batch: db.batches.snapshot(), WAL: db.log.snapshot()}
 	if db.writer != nil {
 		stats.Writer = db.writer.Stats()
 	}
@@ -263,17 +268,14 @@ func (db *DB) Stats() Stats {
 // figures are those that the pools do not have themselves.
 func (db *DB) figures() []pool.Figure {
 	var all []pool.Figure
-	batch, wal := db.batches.snapshot(), db.log.snapshot(db)
+	batch := db.batches.snapshot()
 	all = append(all,
 		pool.Figure{Name: "headpond.sqlite.batches", Unit: "{batch}", Value: float64(batch.Batches)},
 		pool.Figure{Name: "headpond.sqlite.batch.works", Unit: "{work}", Value: float64(batch.Works)},
 		pool.Figure{Name: "headpond.sqlite.batch.again", Unit: "{work}", Value: float64(batch.Again)},
 		pool.Figure{Name: "headpond.sqlite.batch.largest", Unit: "{work}", Value: float64(batch.Largest)},
-		pool.Figure{Name: "headpond.sqlite.wal.size", Unit: "By", Value: float64(wal.Size)},
-		pool.Figure{Name: "headpond.sqlite.wal.pages", Unit: "{page}", Value: float64(wal.Pages)},
-		pool.Figure{Name: "headpond.sqlite.wal.truncated", Unit: "{checkpoint}", Value: float64(wal.Truncated)},
-		pool.Figure{Name: "headpond.sqlite.wal.kept", Unit: "{checkpoint}", Value: float64(wal.Kept)},
 	)
+	all = append(all, db.log.figures()...)
 	for kind, count := range db.files.found.snapshot() {
 		all = append(all, pool.Figure{Name: "headpond.sqlite.found." + Kind(kind).String(), Unit: "{connection}", Value: float64(count)})
 	}

@@ -113,9 +113,20 @@ type Options struct {
 	MmapSize int64
 
 	// JournalSizeLimit is what the write-ahead log is cut to, in bytes, when it starts over.
-	// Defaults to 64 MiB; negative: no limit.
+	// Overlapping readers would keep it from that for ever: so a DB whose log is larger empties it on the writer's turn,
+	// and holds back readers that are about to begin, for 100 ms at most.
+	// Defaults to 64 MiB; negative: no limit, and nobody is held back.
 	// See https://www.sqlite.org/pragma.html#pragma_journal_size_limit.
 	JournalSizeLimit int64
+
+	// OnPinned is called where a snapshot has kept the write-ahead log from starting over for PinnedAfter,
+	// so that it grows: once for each, from a goroutine of the DB or that of Checkpoint. It must not block.
+	// nil: nobody is told; Stats.WAL has it all the same.
+	OnPinned func(pinned Pinned)
+
+	// PinnedAfter is for how long a snapshot may do that. It begins to count within a second, and is noticed within another.
+	// Defaults to 5s.
+	PinnedAfter time.Duration
 
 	// FileMode is the mode of a database file that Open creates, whatever the umask.
 	// Its -wal and -shm files get the same. Defaults to 0o600.
@@ -187,6 +198,9 @@ func (o Options) withDefaults() Options {
 	if o.JournalSizeLimit == 0 {
 		o.JournalSizeLimit = 64 << 20
 	}
+	if o.PinnedAfter == 0 {
+		o.PinnedAfter = 5 * time.Second
+	}
 	if o.FileMode == 0 {
 		o.FileMode = 0o600
 	}
@@ -215,6 +229,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("Options.CacheSize is %d: it is in bytes, and must be 1024 or more", o.CacheSize)
 	case o.MmapSize < 0:
 		return fmt.Errorf("Options.MmapSize is %d: it must not be negative", o.MmapSize)
+	case o.PinnedAfter < 0:
+		return fmt.Errorf("Options.PinnedAfter is %v: it must not be negative", o.PinnedAfter)
 	case o.FileMode&^fs.ModePerm != 0:
 		return fmt.Errorf("Options.FileMode is %v: it must have permission bits only", o.FileMode)
 	case o.FileMode&0o600 != 0o600:
@@ -259,5 +275,6 @@ var ownedPragmas = map[string]string{
 	"trusted_schema":     "set Options.TrustedSchema instead",
 	"user_version":       "it belongs to the database, not to a connection",
 	"application_id":     "it belongs to the database, not to a connection",
+	"wal_autocheckpoint": "the log is seen to; set Options.JournalSizeLimit instead",
 	"writable_schema":    "it would stay on for every borrower",
 }

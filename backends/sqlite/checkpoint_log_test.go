@@ -1,0 +1,111 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// quiet waits until nothing is left to be done about the log: there is neither timer nor goroutine.
+func quiet(t *testing.T, db *DB) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		db.log.mu.Lock()
+		defer db.log.mu.Unlock()
+		return !db.log.armed.Load() && db.log.running == nil
+	}, 10*time.Second, time.Millisecond)
+}
+
+// What is left in the log goes to the file a second later, and then there is neither timer nor goroutine.
+func TestTheLogOfAnIdleDatabase(t *testing.T) {
+	db := openBatch(t, Options{})
+	require.True(t, db.log.armed.Load())
+	quiet(t, db)
+	stats := db.Stats().WAL
+	assert.NotZero(t, stats.Pages)
+	assert.Equal(t, stats.Pages, stats.Moved)
+	assert.Zero(t, stats.Truncated, "it need not be emptied")
+	for range 3 {
+		require.NoError(t, readFor(t.Context(), db, 0))
+	}
+	assert.False(t, db.log.armed.Load(), "reading leaves nothing to do")
+}
+
+// Whoever writes, by whatever way: a log past its limit is emptied.
+func TestTheLogIsEmptiedWhoeverWrites(t *testing.T) {
+	const fill = "INSERT INTO work SELECT value FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value+1 FROM n LIMIT 30000) SELECT value FROM n)"
+	for name, write := range map[string]func(db *DB) error{
+		"Write": func(db *DB) error {
+			return db.Write(context.Background(), func(_ context.Context, conn *Conn) error { return run(conn, fill) })
+		},
+		"Batch": func(db *DB) error {
+			return db.Batch(context.Background(), func(_ context.Context, conn *Conn) error { return run(conn, fill) })
+		},
+		"Writer": func(db *DB) error {
+			lease, err := db.Writer().Acquire(context.Background())
+			if err != nil {
+				return err
+			}
+			defer lease.Release()
+			return run(lease.Value(), fill)
+		},
+		"Discard": func(db *DB) error { // the connection is gone, and with it what it knew of the log
+			lease, err := db.Writer().Acquire(context.Background())
+			if err != nil {
+				return err
+			}
+			defer lease.Discard()
+			return run(lease.Value(), fill)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := openBatch(t, Options{JournalSizeLimit: 100_000})
+			require.NoError(t, readFor(t.Context(), db, 0)) // so that the writer is not the last to close
+			require.NoError(t, write(db))
+			require.Eventually(t, func() bool { return db.Stats().WAL.Truncated == 1 }, 10*time.Second, time.Millisecond)
+			assert.Zero(t, db.Stats().WAL.Size)
+		})
+	}
+}
+
+// With one that stays, writers and readers are not stopped again and again.
+func TestALogThatStaysIsTriedLessAndLess(t *testing.T) {
+	db := openBatch(t, Options{JournalSizeLimit: 1})
+	pinned(t, db, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		for ctx.Err() == nil {
+			err := db.Write(context.Background(), func(_ context.Context, conn *Conn) error {
+				return sqlitex.Execute(conn, "INSERT INTO work (id) VALUES (NULL)", nil)
+			})
+			require.NoError(t, err)
+		}
+		kept := db.Stats().WAL.Kept
+		assert.LessOrEqual(t, kept, uint64(5), "after 100, 200, 400 and 800 ms")
+		assert.GreaterOrEqual(t, kept, uint64(2))
+	})
+}
+
+func TestTheLogIsBesideTheFileNotTheLink(t *testing.T) {
+	file := path(t)
+	link := filepath.Join(t.TempDir(), "link.db")
+	require.NoError(t, os.Symlink(file, link))
+	db, err := Open(t.Context(), link, Options{Schema: counters})
+	require.NoError(t, err)
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, increment) }))
+	assert.NotZero(t, db.Stats().WAL.Size)
+	require.NoError(t, db.Close(t.Context()))
+}
+
+func TestOptionsOfTheLog(t *testing.T) {
+	_, err := Open(t.Context(), path(t), Options{PinnedAfter: -1})
+	assert.ErrorContains(t, err, "Options.PinnedAfter is -1ns")
+	_, err = Open(t.Context(), path(t), Options{Pragmas: []Pragma{{"WAL_autocheckpoint", "0"}}})
+	assert.ErrorContains(t, err, "Options.JournalSizeLimit")
+}

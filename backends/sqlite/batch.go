@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,12 +26,14 @@ import (
 //
 // Nothing delays a lone call: a batch is what arrived while the one before it ran.
 // It ends when nobody waits, with Options.MaxBatch works, or after Options.MaxBatchTime,
-// and takes turns with Write in the order of arrival.
+// and takes turns with Write in the order of arrival: Write waits for one batch at most.
+// A lone call runs on its caller's goroutine, as Write does; a batch on one of the DB's own, which ends with the work.
 //
 // Where ctx ends, or AcquireTimeout has passed, while the work waits for its turn, it does not run.
-// Once it runs, the end of ctx interrupts it, as it does for Write.
-// The errors before it runs are those of pool.Pool.Acquire, as a *pool.Error.
-// Inside Read, Write or Batch, with the ctx that these hand out, it fails with pool.ErrNested.
+// Once it runs, the end of ctx interrupts it, as it does for Write; where it has returned before, it counts.
+// The errors before it runs are those of pool.Pool.Acquire, as a *pool.Error; Options.MaxWaiters bounds
+// those who wait for a batch by themselves. Inside Read, Write or Batch, with the ctx that these hand out,
+// it fails with pool.ErrNested; with Options.ReadOnly, with ErrReadOnly.
 func (db *DB) Batch(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	return db.batches.do(ctx, use)
 }
@@ -43,33 +46,32 @@ type BatchStats struct {
 	Largest int    // the most works of one batch
 }
 
-// work is one call of Batch.
+// work is one call of Batch that the runner runs.
 type work struct {
-	ctx   context.Context
+	call
+	ctx   *turn
 	use   func(ctx context.Context, conn *Conn) error
 	done  chan struct{} // receives once, when nobody but the caller uses the work any more
 	timer *time.Timer   // of AcquireTimeout, stopped while the work is not queued
 
-	observed bool // the events of its lease are wanted
-	queued   time.Time
-	ran      time.Time // for the last time
-	again    bool      // it runs for the second time
-
 	fate   fate
 	thrown any // what it panicked with
 	err    error
-	id     uint64 // of the connection
-	size   int    // works of its batch
+	id     uint64    // of the connection; 0: its turn never came
+	ran    time.Time // for the last time
+	size   int       // works of its batch, where that was committed
 
 	prev, next *work // in the queue; belong to batches.mu
 	waiting    bool  // in the queue; belongs to batches.mu
+	again      bool  // it has run, and runs for the second time; belongs to batches.mu while the work is in the queue
 }
 
 // fate is how the function of a work ended.
 type fate uint8
 
 const (
-	exited   fate = iota // it called runtime.Goexit, or is still running
+	pending  fate = iota // it did not run
+	exited               // it called runtime.Goexit, or is still running
 	panicked             // with thrown
 	returned             // with err
 )
@@ -77,83 +79,43 @@ const (
 // batches queues the works of a DB, and has a goroutine while there are any.
 type batches struct {
 	db         *DB
-	tap        *pool.Tap       // of the writer, for the leases of works; nil: nobody observes
-	background context.Context // of the runner's own leases, of which nobody is told
-	runner     runner          // belongs to its goroutine
+	tap        *pool.Tap // of the writer, for the leases of works; nil: nobody observes
+	background *turn     // of the runner's own leases, of which nobody is told
+	runner     runner    // belongs to its goroutine
 
 	mu          sync.Mutex // protects the following
-	first, last *work
+	first, last *work      // those that run again are the first
 	length      int
 	running     bool // there is a runner
+	shared      bool // the last transaction had several works
 	free        *work
 	spare       int
 	stats       BatchStats
 }
 
-type backgroundKey struct{}
-
 func (b *batches) init(db *DB) {
 	b.db, b.runner.batches = db, b
-	b.background = context.WithValue(context.Background(), backgroundKey{}, b)
+	b.background = &turn{Context: context.Background(), db: db, what: "Batch"}
 }
 
-// observe returns the observer of the writer's pool: it is told of everything but the runner's own leases,
-// since every work has events of its own.
-func (b *batches) observe(observer pool.Observer) pool.Observer {
-	if observer == nil {
-		return nil
-	}
-	return func(inspector pool.Inspector) pool.Tap {
-		tap := observer(inspector)
-		b.tap = &tap
-		others := tap
-		others.Enabled = func(ctx context.Context) bool { return ctx != b.background && b.observes(ctx) }
-		return others
-	}
-}
-
-func (b *batches) observes(ctx context.Context) bool {
-	return b.tap != nil && (b.tap.Enabled == nil || b.tap.Enabled(ctx))
-}
-
-func (b *batches) begin(ctx context.Context, event pool.Event) context.Context {
-	if b.tap.Begin == nil {
-		return ctx
-	}
-	return b.tap.Begin(ctx, event)
-}
-
-func (b *batches) end(ctx context.Context, event pool.Event) {
-	if b.tap.End != nil {
-		b.tap.End(ctx, event)
-	}
-}
-
-// do queues a work and waits for it.
 func (b *batches) do(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	if err := b.db.mayWrite(ctx, "Batch"); err != nil {
 		return err
 	}
-	began := time.Now()
-	observed := b.observes(ctx)
-	if observed {
-		ctx = b.begin(ctx, pool.Event{Op: pool.Acquire})
-	}
 	t := &turn{Context: ctx, db: b.db, what: "Batch"}
 	defer t.over.Store(true)
-	w, err := b.wait(t, use, began, observed)
-	if err != nil {
-		if observed {
-			b.end(ctx, pool.Event{Op: pool.Acquire, Took: time.Since(began), Err: err})
+	c := b.called(ctx)
+	if b.calm() {
+		if ran, err := b.alone(t, use, c); ran {
+			return err
 		}
+	}
+	w, err := b.wait(t, use, c)
+	if err != nil {
+		b.acquired(c, pool.Event{Err: err})
 		return err
 	}
-	if w.observed {
-		event := pool.Event{Op: pool.Release, ID: w.id}
-		ctx = b.begin(ctx, event)
-		event.Held, event.Outcome, event.Batch, event.Err = time.Since(w.ran), pool.Returned, w.size, w.err
-		b.end(ctx, event)
-	}
+	b.released(c, pool.Event{ID: w.id, Held: time.Since(w.ran), Batch: w.size, Err: w.err})
 	fate, thrown, err := w.fate, w.thrown, w.err
 	b.recycle(w)
 	switch fate {
@@ -165,12 +127,12 @@ func (b *batches) do(ctx context.Context, use func(ctx context.Context, conn *Co
 	return err
 }
 
-// wait queues a work and returns it when it is done. The error is that of one that never ran.
-func (b *batches) wait(ctx context.Context, use func(ctx context.Context, conn *Conn) error, began time.Time, observed bool) (*work, error) {
+// wait queues a work and returns it when it is done. The error is that of one whose turn never came.
+func (b *batches) wait(ctx *turn, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
 	if ctx.Err() != nil {
 		return nil, b.refuse(ended(ctx), 0)
 	}
-	w, err := b.queue(ctx, use, began, observed)
+	w, err := b.queue(ctx, use, c)
 	if err != nil {
 		return nil, err
 	}
@@ -184,22 +146,35 @@ func (b *batches) wait(ctx context.Context, use func(ctx context.Context, conn *
 		expired = w.timer.C
 		defer w.timer.Stop()
 	}
-	select {
-	case <-w.done:
-		return w, nil
-	case <-ctx.Done():
-		err = ended(ctx)
-	case <-expired:
-		err = pool.ErrAcquireTimeout
+	for over := ctx.Done(); ; {
+		select {
+		case <-w.done:
+			if w.id == 0 {
+				return nil, w.err
+			}
+			return w, nil
+		case <-over:
+			over, err = nil, ended(ctx)
+		case <-expired:
+			expired, err = nil, pool.ErrAcquireTimeout
+		}
+		if b.leave(w, over == nil) {
+			w.fate, w.err = returned, b.refuse(err, time.Since(c.began))
+			w.done <- struct{}{}
+		}
 	}
-	if b.leave(w) {
-		return nil, b.refuse(err, time.Since(began))
-	}
-	<-w.done
-	return w, nil
 }
 
-// refuse is the error of a work that never ran.
+// drain waits until everybody in the queue has had a turn. Nobody new comes.
+func (b *batches) drain(ctx context.Context) {
+	for b.waiting() {
+		if err := b.db.writer.Do(ctx, func(context.Context, *Conn) error { return nil }); err != nil {
+			return
+		}
+	}
+}
+
+// refuse is the error of a work that does not run.
 func (b *batches) refuse(err error, waited time.Duration) error {
 	writer := b.db.writer
 	refused := &pool.Error{Pool: writer.Name(), Op: pool.Acquire, Stats: writer.Stats(), Waited: waited, Err: err}
@@ -209,7 +184,7 @@ func (b *batches) refuse(err error, waited time.Duration) error {
 	return refused
 }
 
-func (b *batches) queue(ctx context.Context, use func(ctx context.Context, conn *Conn) error, began time.Time, observed bool) (*work, error) {
+func (b *batches) queue(ctx *turn, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if most := b.db.files.options.MaxWaiters; most > 0 && b.length >= most {
@@ -222,15 +197,8 @@ func (b *batches) queue(ctx context.Context, use func(ctx context.Context, conn 
 		b.free, w.next = w.next, nil
 		b.spare--
 	}
-	w.ctx, w.use, w.queued, w.observed, w.waiting = ctx, use, began, observed, true
-	w.prev = b.last
-	if b.last == nil {
-		b.first = w
-	} else {
-		b.last.next = w
-	}
-	b.last = w
-	b.length++
+	w.ctx, w.use, w.call = ctx, use, c
+	b.link(w, b.last, nil)
 	if !b.running {
 		b.running = true
 		go b.runner.run()
@@ -238,11 +206,29 @@ func (b *batches) queue(ctx context.Context, use func(ctx context.Context, conn 
 	return w, nil
 }
 
-// leave takes a work off the queue, and reports whether it was there.
-func (b *batches) leave(w *work) bool {
+// requeue puts works that are to run again before all others.
+// It returns those whose callers have left.
+func (b *batches) requeue(works []*work) (left []*work) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !w.waiting {
+	for _, w := range slices.Backward(works) {
+		w.again = true
+		if w.ctx.Err() != nil { // from now on its caller would not look
+			left = append(left, w)
+			continue
+		}
+		w.fate = pending
+		b.link(w, nil, b.first)
+	}
+	return left
+}
+
+// leave takes a work off the queue, and reports whether it was there.
+// One that is to run again stays, unless its ctx has ended.
+func (b *batches) leave(w *work, over bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !w.waiting || w.again && !over {
 		return false
 	}
 	b.unlink(w)
@@ -259,6 +245,31 @@ func (b *batches) take() (w *work, behind int) {
 	return w, b.length
 }
 
+// takeAll returns those that were called before then.
+func (b *batches) takeAll(then time.Time) (all []*work) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.first != nil && b.first.began.Before(then) {
+		all = append(all, b.first)
+		b.unlink(b.first)
+	}
+	return all
+}
+
+// owes reports whether the first work of the queue is one that runs again.
+func (b *batches) owes() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.first != nil && b.first.again
+}
+
+// waiting reports whether anybody waits.
+func (b *batches) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.first != nil
+}
+
 // stop ends the runner where nobody waits, and reports whether it did.
 func (b *batches) stop() bool {
 	b.mu.Lock()
@@ -267,20 +278,33 @@ func (b *batches) stop() bool {
 	return !b.running
 }
 
-// unlink needs the lock.
+// link and unlink need the lock.
+func (b *batches) link(w, prev, next *work) {
+	w.prev, w.next, w.waiting = prev, next, true
+	*b.after(prev), *b.before(next) = w, w
+	b.length++
+}
+
 func (b *batches) unlink(w *work) {
-	if w.prev == nil {
-		b.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		b.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
+	*b.after(w.prev), *b.before(w.next) = w.next, w.prev
 	w.prev, w.next, w.waiting = nil, nil, false
 	b.length--
+}
+
+// after is where the work behind w stands, or the first where w is nil.
+func (b *batches) after(w *work) **work {
+	if w == nil {
+		return &b.first
+	}
+	return &w.next
+}
+
+// before is where the work before w stands, or the last where w is nil.
+func (b *batches) before(w *work) **work {
+	if w == nil {
+		return &b.last
+	}
+	return &w.prev
 }
 
 // maxSpareWorks bounds what a burst of calls leaves behind.
@@ -299,6 +323,7 @@ func (b *batches) recycle(w *work) {
 func (b *batches) committed(works int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.shared = works > 1
 	b.stats.Batches++
 	b.stats.Works += uint64(works)
 	b.stats.Largest = max(b.stats.Largest, works)

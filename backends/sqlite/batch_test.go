@@ -77,8 +77,23 @@ func TestBatchCommitsAllThatSucceed(t *testing.T) {
 	assert.Zero(t, stats.Again)
 }
 
+// one is a call of Batch. A nil ctx is the background.
+type one struct {
+	ctx context.Context
+	use func(ctx context.Context, conn *Conn) error
+}
+
 // together queues works so that they share a batch, and returns their errors.
 func together(t testing.TB, db *DB, works ...func(ctx context.Context, conn *Conn) error) []error {
+	t.Helper()
+	var all []one
+	for _, work := range works {
+		all = append(all, one{use: work})
+	}
+	return togetherWith(t, db, all...)
+}
+
+func togetherWith(t testing.TB, db *DB, works ...one) []error {
 	t.Helper()
 	errs := make([]error, len(works))
 	var all sync.WaitGroup
@@ -90,7 +105,11 @@ func together(t testing.TB, db *DB, works ...func(ctx context.Context, conn *Con
 						errs[i] = fmt.Errorf("panicked with %v", thrown)
 					}
 				}()
-				errs[i] = db.Batch(context.Background(), work)
+				ctx := work.ctx
+				if ctx == nil {
+					ctx = context.Background()
+				}
+				errs[i] = db.Batch(ctx, work.use)
 			})
 			for queued := 0; queued <= i; { // in the order given
 				db.batches.mu.Lock()
@@ -106,7 +125,7 @@ func together(t testing.TB, db *DB, works ...func(ctx context.Context, conn *Con
 }
 
 func TestBatchWithOneThatEndsTheTransaction(t *testing.T) {
-	for _, sql := range []string{"COMMIT", "END", "ROLLBACK", "ROLLBACK; BEGIN", `RELEASE "headpond unit of work"`, `ROLLBACK; SAVEPOINT "headpond unit of work"`} {
+	for _, sql := range []string{"COMMIT", "END", "ROLLBACK", "ROLLBACK; BEGIN", "RELEASE " + unit, "ROLLBACK; SAVEPOINT " + unit, "INSERT OR ROLLBACK INTO work VALUES (1)"} {
 		t.Run(sql, func(t *testing.T) {
 			db := openBatch(t, Options{})
 			good := func(id int) func(context.Context, *Conn) error {

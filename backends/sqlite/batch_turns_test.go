@@ -78,12 +78,13 @@ func TestBatchInterruptedWhileItWritesLosesTheSharedTransactionAndNothingElse(t 
 	db := openBatch(t, Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	runs := 0
-	errs := together(t, db,
-		func(_ context.Context, conn *Conn) error { runs++; return insert(conn, 1) },
-		func(_ context.Context, conn *Conn) error {
-			return db.batches.runner.current.interruptedBy(ctx, cancel, conn)
-		},
-		func(_ context.Context, conn *Conn) error { return insert(conn, 3) },
+	errs := togetherWith(t, db,
+		one{use: func(_ context.Context, conn *Conn) error { runs++; return insert(conn, 1) }},
+		one{ctx, func(_ context.Context, conn *Conn) error {
+			time.AfterFunc(20*time.Millisecond, cancel)
+			return insertForever(conn)
+		}},
+		one{use: func(_ context.Context, conn *Conn) error { return insert(conn, 3) }},
 	)
 	assert.NoError(t, errs[0])
 	assert.ErrorIs(t, errs[1], context.Canceled)
@@ -94,14 +95,9 @@ func TestBatchInterruptedWhileItWritesLosesTheSharedTransactionAndNothingElse(t 
 	assert.EqualValues(t, 1, db.Stats().Batch.Again)
 }
 
-// interruptedBy makes ctx the work's own, and ends it in the middle of a long INSERT.
-func (w *work) interruptedBy(ctx context.Context, cancel context.CancelFunc, conn *Conn) error {
-	s, _ := stateOf(conn)
-	s.disarm()
-	w.ctx = ctx
-	s.arm(ctx)
-	time.AfterFunc(20*time.Millisecond, cancel)
-	return sqlitex.ExecuteTransient(conn, "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM n) INSERT INTO work SELECT i FROM n", nil)
+// insertForever is one statement that writes until it is interrupted.
+func insertForever(conn *Conn) error {
+	return sqlitex.ExecuteTransient(conn, "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i+1 FROM n) INSERT INTO work SELECT i FROM n", nil)
 }
 
 func TestBatchAndWriteTakeTurns(t *testing.T) {

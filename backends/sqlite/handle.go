@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"runtime/debug"
 	"sync"
@@ -56,9 +57,12 @@ const (
 	controls
 )
 
+// unit is the name of our savepoint, another one in every process: a savepoint or RELEASE of a borrower's can't hit it.
+var unit = fmt.Sprintf(`"headpond unit of work %016x"`, rand.Uint64())
+
 var controlTexts = [controls]string{
 	"BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK",
-	`SAVEPOINT "headpond unit of work"`, `RELEASE "headpond unit of work"`, `ROLLBACK TO "headpond unit of work"`,
+	"SAVEPOINT " + unit, "RELEASE " + unit, "ROLLBACK TO " + unit,
 }
 
 // fields are where the unexported fields of a Conn are.

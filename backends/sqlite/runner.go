@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/pool"
-	"zombiezen.com/go/sqlite"
 )
 
 // runner runs works on the writer until none are left. It is a goroutine's own;
@@ -19,11 +18,11 @@ type runner struct {
 	opened bool      // a transaction of ours is open:
 	began  time.Time // since then,
 	lost   int32     // with this many lost before,
+	works  int       // with so many works up to now,
 	alone  bool      // for one work that runs again
-	last   bool      // no other work may share it: the last one left the connection changed
+	last   bool      // the connection is not to be used any further: it was left changed, or broken
 
 	done    []*work // in the open transaction, to be committed
-	again   []*work // to run again, each alone
 	current *work   // the one that runs, or has run and was not looked at
 }
 
@@ -35,7 +34,7 @@ func (r *runner) run() {
 		}
 	}()
 	for r.current != nil || r.next() {
-		if r.current.fate == exited && r.current.ran.IsZero() {
+		if r.current.fate == pending {
 			r.perform()
 		}
 		r.judge()
@@ -46,78 +45,83 @@ func (r *runner) run() {
 // next makes the next work the current one, in an open transaction. It reports false when none is left.
 func (r *runner) next() bool {
 	for {
+		if r.s != nil && r.s.interrupted() { // by Close
+			r.failAll(r.refuse(pool.ErrClosed, 0), time.Now())
+		}
 		if r.opened {
 			if r.current = r.pick(); r.current != nil {
 				return true
 			}
 			r.commit()
 		}
-		if len(r.again) == 0 || r.last {
+		if r.last || !r.owes() {
 			r.release() // whose reset mends the connection or ends it; and Write may be waiting
 		}
-		if len(r.again) == 0 && r.stop() {
+		if r.s == nil && r.stop() {
 			return false
 		}
+		began := time.Now()
 		if err := r.open(); err != nil {
-			r.failAll(err)
+			r.failAll(err, began)
 		}
 	}
 }
 
 // pick returns the work that runs next in the open transaction, nil where that is complete.
-func (r *runner) pick() (w *work) {
-	if r.last {
-		return nil
-	}
-	if r.alone {
-		if len(r.done) > 0 || len(r.again) == 0 {
+func (r *runner) pick() *work {
+	options := r.db.files.options
+	for r.works == 0 || !r.last && !r.alone && r.works < options.MaxBatch && time.Since(r.began) < options.MaxBatchTime {
+		w, behind := r.take()
+		if w == nil {
 			return nil
 		}
-		w, r.again = r.again[0], r.again[1:]
-		w.again, w.fate, w.ran = true, exited, time.Time{}
-		r.ranAgain()
+		if w.ctx.Err() != nil {
+			r.fail(w, r.refuse(ended(w.ctx), time.Since(w.call.began)))
+			continue
+		}
+		r.works++
+		if w.again {
+			r.alone = true
+			r.ranAgain()
+			return w
+		}
+		w.id = r.lease.ID()
+		r.acquired(w.call, pool.Event{ID: w.id, Source: pool.Handoff, Batch: min(r.works+behind, options.MaxBatch)})
 		return w
 	}
-	options := r.db.files.options
-	if len(r.done) >= options.MaxBatch || time.Since(r.began) >= options.MaxBatchTime {
-		return nil
-	}
-	w, behind := r.take()
-	if w != nil && w.observed {
-		r.end(w.ctx, pool.Event{
-			Op: pool.Acquire, ID: r.lease.ID(), Source: pool.Handoff, Took: time.Since(w.queued),
-			Batch: min(len(r.done)+1+behind, options.MaxBatch),
-		})
-	}
-	return w
+	return nil
 }
 
-// open begins a transaction on the writer, for one of again or for those in the queue.
-// It returns nil without one where the writer was not to be had in time.
+// open begins a transaction on the writer.
+// It returns nil without one where the writer was not to be had in time: each in the queue has a limit of its own.
 func (r *runner) open() error {
 	if r.s == nil {
 		lease, err := r.db.writer.Acquire(r.background)
-		if errors.Is(err, pool.ErrAcquireTimeout) {
-			return nil // each in the queue has a limit of its own
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, pool.ErrSaturated): // as many wait for Write as may
+			time.Sleep(time.Millisecond)
+			return nil
+		case errors.Is(err, pool.ErrAcquireTimeout):
+			return nil
+		case err != nil:
 			return err
 		}
-		r.lease = lease
+		r.lease, r.last = lease, false
 		r.s, _ = stateOf(lease.Value())
 	}
 	if err := r.s.run(beginImmediate); err != nil {
+		r.last = true
 		return err
 	}
 	r.s.refuseCommits(true)
-	r.opened, r.began, r.lost, r.alone, r.last = true, time.Now(), r.s.lost(), len(r.again) > 0, false
+	r.opened, r.began, r.lost, r.works, r.alone = true, time.Now(), r.s.lost(), 0, false
 	return nil
 }
 
 // perform runs the current work. It does not return where that calls runtime.Goexit.
 func (r *runner) perform() {
 	w := r.current
-	w.ran, w.id = time.Now(), r.lease.ID()
+	w.fate, w.ran = exited, time.Now()
 	if err := r.s.run(savepoint); err != nil {
 		w.fate, w.err = returned, err
 		return
@@ -136,38 +140,35 @@ func (r *runner) perform() {
 
 // judge looks at what the current work left of the transaction.
 func (r *runner) judge() {
-	w := r.current
+	w, s := r.current, r.s
 	r.current = nil
-	if r.s.closed() {
+	if s.closed() {
 		r.lose(w, errClosed)
 		return
 	}
-	r.s.disarm()
-	if r.s.interrupted() {
-		r.s.rearm()
+	s.disarm()
+	w.err = refused(s.blame(w.ctx, w.err))
+	err := s.intact(w.ctx, r.lost)
+	if s.interrupted() && w.ctx.Err() != nil {
+		s.rearm()
 	}
-	if r.s.autocommit() || r.s.lost() != r.lost {
-		r.lose(w, ErrRolledBack)
+	r.last = s.changed() || s.suspect(w.err)
+	if s.autocommit() || s.lost() != r.lost {
+		r.lose(w, err)
 		return
 	}
-	r.last = r.s.changed()
-	good := w.fate == returned && w.err == nil
-	var err error
-	if r.s.active() > 0 {
-		err = fmt.Errorf("headpond/sqlite: batch: a statement was left open: %s", r.s.busyStatement())
-		r.s.resetBusy()
-	} else if good && r.s.deferredViolations() {
-		err = fmt.Errorf("headpond/sqlite: batch: a deferred foreign key is violated: %w", sqlite.ResultConstraintForeignKey.ToError())
+	if left := s.leftover(); err == nil {
+		err = left
 	}
-	if good && err == nil {
-		if err := r.s.run(release); err != nil {
+	if w.fate == returned && w.err == nil && err == nil {
+		if err := s.run(release); err != nil {
 			r.lose(w, fmt.Errorf("headpond/sqlite: batch: its savepoint is gone: %w", err))
 			return
 		}
 		r.done = append(r.done, w)
 		return
 	}
-	if err := errors.Join(r.s.run(rollbackTo), r.s.run(release)); err != nil {
+	if err := errors.Join(s.run(rollbackTo), s.run(release)); err != nil {
 		r.lose(w, fmt.Errorf("headpond/sqlite: batch: its savepoint can't be rolled back: %w", err))
 		return
 	}
@@ -178,8 +179,7 @@ func (r *runner) judge() {
 func (r *runner) lose(w *work, err error) {
 	r.finish(w, err)
 	r.rollback()
-	r.again = append(r.again, r.done...)
-	r.done = r.done[:0]
+	r.runAgain()
 }
 
 // rollback ends a transaction that can't go on.
@@ -191,6 +191,14 @@ func (r *runner) rollback() {
 	}
 }
 
+// runAgain puts the works of a transaction that was lost back into the queue.
+func (r *runner) runAgain() {
+	for _, w := range r.requeue(r.done) {
+		r.fail(w, r.refuse(ended(w.ctx), time.Since(w.call.began)))
+	}
+	r.done = r.done[:0]
+}
+
 func (r *runner) commit() {
 	r.opened = false
 	if len(r.done) == 0 {
@@ -199,12 +207,14 @@ func (r *runner) commit() {
 	}
 	r.s.refuseCommits(false)
 	if err := r.s.run(commit); err != nil {
+		r.last = r.s.suspect(err) || r.last
+		err = r.s.blame(r.background, err)
 		r.rollback()
 		if len(r.done) > 1 {
-			r.again = append(r.again, r.done...)
-		} else {
-			r.finish(r.done[0], err)
+			r.runAgain()
+			return
 		}
+		r.finish(r.done[0], err)
 		r.done = r.done[:0]
 		return
 	}
@@ -218,40 +228,29 @@ func (r *runner) commit() {
 
 // finish hands a work back to its caller, with err where it would otherwise have succeeded.
 func (r *runner) finish(w *work, err error) {
-	if w.fate == returned {
-		if w.err == nil {
-			w.err = err
-		}
-		w.err = withContext(w.ctx, w.err)
+	if w.fate == returned && w.err == nil {
+		w.err = err
 	}
 	w.done <- struct{}{}
 }
 
-// failAll hands all works that wait back to their callers with err: there is no transaction to be had.
-func (r *runner) failAll(err error) {
-	for _, w := range r.again {
-		w.fate = returned
-		r.finish(w, err)
-	}
-	r.again = nil
-	for {
-		w, _ := r.take()
-		if w == nil {
-			return
-		}
-		if w.observed {
-			r.end(w.ctx, pool.Event{Op: pool.Acquire, Took: time.Since(w.queued), Err: err})
-			w.observed = false
-		}
-		w.fate = returned
-		r.finish(w, err)
+// fail hands a work that does not run, or not again, back to its caller.
+func (r *runner) fail(w *work, err error) {
+	w.fate = returned
+	r.finish(w, err)
+}
+
+// failAll fails those who have waited since then: there is no transaction to be had.
+func (r *runner) failAll(err error, then time.Time) {
+	for _, w := range r.takeAll(then) {
+		r.fail(w, err)
 	}
 }
 
 func (r *runner) release() {
-	if r.s != nil {
-		r.db.log.trim(r.db, r.s)
-		r.lease.Release()
+	if s := r.s; s != nil {
 		r.s = nil
+		r.db.log.trim(r.db, s)
+		r.lease.Release()
 	}
 }

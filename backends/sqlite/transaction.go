@@ -38,9 +38,18 @@ func (s *state) transact(ctx context.Context, use func(ctx context.Context, conn
 	return nil
 }
 
-// committable returns why the transaction can't be committed: it ended, or its caller did.
-// lost is what s.lost was at its beginning.
+// committable returns why the transaction can't be committed.
 func (s *state) committable(ctx context.Context, lost int32) error {
+	err := s.intact(ctx, lost)
+	if err == nil {
+		s.dropBusy(ctx)
+	}
+	return err
+}
+
+// intact returns what became of the transaction: it ended, or its caller did.
+// lost is what s.lost was at its beginning.
+func (s *state) intact(ctx context.Context, lost int32) error {
 	switch {
 	case s.closed():
 		return errClosed
@@ -55,7 +64,6 @@ func (s *state) committable(ctx context.Context, lost int32) error {
 		}
 		return fmt.Errorf("%w: it was interrupted", pool.ErrClosed)
 	}
-	s.dropBusy(ctx)
 	return nil
 }
 

@@ -175,22 +175,22 @@ var mutants = []mutant{
 	},
 	{
 		what: "Batch does not roll back to the savepoint of a work that failed", file: "backends/sqlite/runner.go", tests: ofSQLite,
-		old: "errors.Join(r.s.run(rollbackTo), r.s.run(release))",
-		new: "errors.Join(r.s.run(release))",
+		old: "errors.Join(s.run(rollbackTo), s.run(release))",
+		new: "errors.Join(s.run(release))",
 	},
 	{
-		what: "Batch ignores a deferred foreign key that is violated", file: "backends/sqlite/runner.go", tests: ofSQLite,
-		old: "} else if good && r.s.deferredViolations() {",
-		new: "} else if false {",
+		what: "Batch ignores a deferred foreign key that is violated", file: "backends/sqlite/batch_alone.go", tests: ofSQLite,
+		old: "if s.deferredViolations() {",
+		new: "if false {",
 	},
 	{
 		what: "Batch does not notice that a work ended the shared transaction", file: "backends/sqlite/runner.go", tests: ofSQLite,
-		old: "if r.s.autocommit() || r.s.lost() != r.lost {",
-		new: "if r.s.autocommit() {",
+		old: "if s.autocommit() || s.lost() != r.lost {",
+		new: "if s.autocommit() {",
 	},
 	{
 		what: "Batch says of works whose transaction was lost that they were committed", file: "backends/sqlite/runner.go", tests: ofSQLite,
-		old: "r.rollback()\n\tr.again = append(r.again, r.done...)\n",
+		old: "r.rollback()\n\tr.runAgain()\n",
 		new: "r.rollback()\n\tfor _, w := range r.done {\n\t\tr.finish(w, nil)\n\t}\n",
 	},
 	{

@@ -32,6 +32,7 @@ func (db *DB) Close(ctx context.Context) error {
 	}
 	var err error
 	if db.writer != nil && (db.writer == db.readers || db.readers.Close(ctx) == nil) {
+		db.batches.drain(ctx)
 		err = db.farewell(ctx)
 	}
 	err = errors.Join(err, db.closePools(ctx))

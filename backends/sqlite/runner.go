@@ -248,9 +248,8 @@ func (r *runner) failAll(err error, then time.Time) {
 }
 
 func (r *runner) release() {
-	if s := r.s; s != nil {
-		r.s = nil
-		r.db.log.trim(r.db, s)
+	if r.s != nil {
+		r.s = nil // first: what Options.OnFinding does may end this goroutine
 		r.lease.Release()
 	}
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -20,6 +21,7 @@ type runner struct {
 	lost   int32     // with this many lost before,
 	works  int       // with so many works up to now,
 	alone  bool      // for one work that runs again
+	crowd  bool      // the last one had several
 	last   bool      // the connection is not to be used any further: it was left changed, or broken
 
 	done    []*work // in the open transaction, to be committed
@@ -60,6 +62,7 @@ func (r *runner) next() bool {
 		if r.s == nil && r.stop() {
 			return false
 		}
+		r.yield()
 		began := time.Now()
 		if err := r.open(); err != nil {
 			r.failAll(err, began)
@@ -72,6 +75,10 @@ func (r *runner) pick() *work {
 	options := r.db.files.options
 	for r.works == 0 || !r.last && !r.alone && r.works < options.MaxBatch && time.Since(r.began) < options.MaxBatchTime {
 		w, behind := r.take()
+		if w == nil {
+			r.yield()
+			w, behind = r.take()
+		}
 		if w == nil {
 			return nil
 		}
@@ -90,6 +97,14 @@ func (r *runner) pick() *work {
 		return w
 	}
 	return nil
+}
+
+// yield lets those run who have just been told of their commit, and call again:
+// they double what shares a transaction. It waits for nobody where there is no crowd.
+func (r *runner) yield() {
+	if r.crowd {
+		runtime.Gosched()
+	}
 }
 
 // open begins a transaction on the writer.
@@ -218,6 +233,7 @@ func (r *runner) commit() {
 		r.done = r.done[:0]
 		return
 	}
+	r.crowd = len(r.done) > 1
 	r.committed(len(r.done))
 	for _, w := range r.done {
 		w.size = len(r.done)

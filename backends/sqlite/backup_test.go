@@ -2,110 +2,277 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// fillRows inserts enough for several steps of a backup: about 4 MiB, in rows whose sum is known.
-func fillRows(t testing.TB, db *DB) {
+// fill writes about so many megabytes.
+func fill(t testing.TB, db *DB, megabytes int) {
 	t.Helper()
 	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
-		return sqlitex.ExecuteScript(conn, `CREATE TABLE pairs (a INTEGER, b INTEGER, filler BLOB);
-			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 1000) INSERT INTO pairs SELECT i, -i, zeroblob(4000) FROM n`, nil)
+		return sqlitex.Execute(conn, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT ?)
+			INSERT INTO filler SELECT i, zeroblob(3900) FROM n`, &sqlitex.ExecOptions{Args: []any{megabytes << 20 / 4096}})
 	}))
 }
 
+var backedUp = "CREATE TABLE filler (id INTEGER PRIMARY KEY, x); CREATE TABLE entry (id INTEGER PRIMARY KEY, pair INTEGER)"
+
+func openFiller(t testing.TB, options Options) *DB {
+	t.Helper()
+	db := openBatch(t, options)
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, backedUp) }))
+	return db
+}
+
+// look opens a copy, and calls use when it has passed integrity_check.
+func look(t testing.TB, copied string, use func(conn *Conn)) {
+	t.Helper()
+	db, err := Open(t.Context(), copied, Options{})
+	require.NoError(t, err)
+	require.NoError(t, db.Read(t.Context(), func(_ context.Context, conn *Conn) error {
+		assert.Equal(t, "ok", get(t, conn, "PRAGMA integrity_check"))
+		use(conn)
+		return nil
+	}))
+	require.NoError(t, db.Close(context.Background()))
+	assert.Equal(t, []string{filepath.Base(copied)}, files(t, copied))
+}
+
+// Four writers go on, each transaction of a pair of entries: the copy has what was committed before,
+// nothing by half and nothing in between left out, and the writers could not make it begin again.
 func TestBackupIsOneSnapshotWhileWritersGoOn(t *testing.T) {
-	db := openBatch(t, Options{})
-	fillRows(t, db)
+	db := openFiller(t, Options{})
+	fill(t, db, 8)
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
+	var acknowledged atomic.Int64
+	started := make(chan struct{}, 4)
 	for range 4 {
 		all.Go(func() {
-			for ctx.Err() == nil {
+			for n := 0; ctx.Err() == nil; n++ {
 				assert.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
-					return sqlitex.ExecuteScript(conn, "UPDATE pairs SET a = a+1 WHERE rowid = 1; UPDATE pairs SET b = b-1 WHERE rowid = 1000", nil)
+					return run(conn, `INSERT INTO entry (pair) VALUES (1); UPDATE filler SET x=randomblob(3900) WHERE id = 1 + abs(random()) % 2048;
+						INSERT INTO entry (pair) VALUES (2)`)
 				}))
+				acknowledged.Add(1)
+				if n == 10 {
+					started <- struct{}{}
+				}
 			}
 		})
 	}
-	path := filepath.Join(t.TempDir(), "copy.db")
-	var last, total int
-	require.NoError(t, db.Backup(t.Context(), path, func(done, all int) {
-		assert.GreaterOrEqual(t, done, last, "writers do not start it over")
+	for range 4 {
+		<-started
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	before := acknowledged.Load()
+	var last, total, calls int
+	var during int64
+	require.NoError(t, db.Backup(t.Context(), copied, func(done, all int) {
+		assert.Greater(t, done, last, "writers do not start it over")
 		last, total = done, all
+		calls++
+		during = acknowledged.Load()
 	}))
+	after := acknowledged.Load()
 	stop()
 	all.Wait()
 	assert.Equal(t, total, last)
-	assert.Greater(t, total, 2*backupPages)
-
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	assert.Equal(t, fs.FileMode(0o600), info.Mode())
-	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
-	require.NoError(t, err)
-	assert.Equal(t, []string{path}, left)
-
-	copied, err := Open(t.Context(), path, Options{ReadOnly: true})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, copied.Close(context.Background())) }()
-	require.NoError(t, copied.Read(t.Context(), func(_ context.Context, conn *Conn) error {
-		verdict, err := sqlitex.ResultText(conn.Prep("PRAGMA integrity_check"))
+	assert.GreaterOrEqual(t, calls, 8)
+	assert.Greater(t, during, before, "they did go on")
+	look(t, copied, func(conn *Conn) {
+		pairs, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*)/2 FROM entry"))
 		require.NoError(t, err)
-		assert.Equal(t, "ok", verdict)
-		sum, err := sqlitex.ResultInt64(conn.Prep("SELECT sum(a+b) FROM pairs"))
-		assert.Zero(t, sum, "no transaction is there by half")
-		return err
-	}))
+		assert.GreaterOrEqual(t, pairs, before)
+		assert.LessOrEqual(t, pairs, after+4)
+		assert.Equal(t, "0", get(t, conn, "SELECT max(id) - count(*) FROM entry"), "no gap")
+		assert.Equal(t, "0", get(t, conn, "SELECT count(*) FROM entry WHERE pair != 2 - id % 2"), "no transaction by half")
+		assert.Equal(t, "2048", get(t, conn, "SELECT count(*) FROM filler"))
+	})
 }
 
+// The end of ctx, or of the database, ends it within 20 ms, and a failure leaves nothing.
 func TestBackupLeavesNothingWhereItFails(t *testing.T) {
-	db := openBatch(t, Options{})
-	fillRows(t, db)
+	db := openFiller(t, Options{})
+	fill(t, db, 32)
 	directory := t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	err := db.Backup(ctx, filepath.Join(directory, "cancelled.db"), func(int, int) { cancel() })
-	require.ErrorIs(t, err, context.Canceled)
-	assert.ErrorContains(t, err, "cancelled.db")
+	nothing := func(why string) {
+		t.Helper()
+		left, err := os.ReadDir(directory)
+		require.NoError(t, err)
+		assert.Empty(t, left, why)
+		assert.Zero(t, db.Readers().Stats().Held, why)
+		assert.Zero(t, db.log.backups.Load(), why)
+	}
+	var began time.Time
+	for _, at := range []int{1, 20, 0} { // 0: when all is copied, and only the disk is to be waited for
+		ctx, cancel := context.WithCancelCause(t.Context())
+		calls := 0
+		err := db.Backup(ctx, filepath.Join(directory, "cancelled.db"), func(done, total int) {
+			if calls++; calls == at || at == 0 && done == total {
+				began = time.Now()
+				cancel(errBank)
+			}
+		})
+		took := time.Since(began)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, errBank)
+		assert.ErrorContains(t, err, filepath.Join(directory, "cancelled.db"))
+		assert.Less(t, took, 100*time.Millisecond, "20 on a machine that has nothing else to do")
+		t.Logf("cancelled at %d: it took %v", at, took)
+		nothing("cancelled")
+	}
+	assert.Panics(t, func() {
+		_ = db.Backup(t.Context(), filepath.Join(directory, "panic.db"), func(int, int) { panic("bank") })
+	})
+	require.Eventually(t, func() bool { return db.Readers().Stats().Live() == 0 }, 10*time.Second, time.Millisecond)
+	nothing("panic")
 
+	for range 2 { // the second time it is closed already
+		err := db.Backup(t.Context(), filepath.Join(directory, "closed.db"), func(int, int) {
+			if began = time.Now(); !db.closing.Load() {
+				ctx, cancel := context.WithCancel(context.Background())
+				cancel()
+				go db.Close(ctx)
+				for s, _ := liveReader(db); !s.interrupted(); {
+					<-time.After(time.Millisecond)
+				}
+			}
+		})
+		assert.ErrorIs(t, err, pool.ErrClosed)
+		nothing("closed")
+	}
+}
+
+// liveReader is a connection that reads.
+func liveReader(db *DB) (*state, bool) {
+	db.files.mu.Lock()
+	defer db.files.mu.Unlock()
+	for s := range db.files.live {
+		if s.mode == Reader {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// It overwrites nothing, and puts nothing where SQLite would take it for another thing.
+func TestBackupRefuses(t *testing.T) {
+	db := openFiller(t, Options{})
+	directory := t.TempDir()
 	there := filepath.Join(directory, "there.db")
 	require.NoError(t, os.WriteFile(there, []byte("precious"), 0o600))
-	require.ErrorIs(t, db.Backup(t.Context(), there, nil), fs.ErrExist)
-	require.ErrorIs(t, db.Backup(t.Context(), db.files.path, nil), fs.ErrExist)
-	require.ErrorIs(t, db.Backup(t.Context(), filepath.Join(directory, "no", "such.db"), nil), fs.ErrNotExist)
-	require.Error(t, db.Backup(t.Context(), "", nil))
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "gone.db-wal"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "lost.db-journal"), nil, 0o600))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(directory, "link.db")))
+	require.NoError(t, os.Symlink(filepath.Dir(db.files.path), filepath.Join(directory, "linked")))
+	own := filepath.Base(db.files.path)
+	for to, want := range map[string]error{
+		there:                                          fs.ErrExist,
+		filepath.Join(directory, "link.db"):            fs.ErrExist,
+		filepath.Join(directory, "gone.db"):            fs.ErrExist,
+		filepath.Join(directory, "lost.db"):            fs.ErrExist,
+		directory:                                      fs.ErrExist,
+		db.files.path:                                  fs.ErrInvalid,
+		db.files.path + "-wal":                         fs.ErrInvalid,
+		db.files.path + "-journal":                     fs.ErrInvalid,
+		filepath.Join(directory, "linked", own):        fs.ErrInvalid,
+		filepath.Join(directory, "linked", own+"-shm"): fs.ErrInvalid,
+		filepath.Join(directory, "no", "such.db"):      fs.ErrNotExist,
+		"":         ErrInMemory,
+		":memory:": ErrInMemory,
+	} {
+		err := db.Backup(t.Context(), to, nil)
+		assert.ErrorIs(t, err, want, to)
+		assert.ErrorContains(t, err, "backup to "+to)
+	}
 	require.Error(t, db.Backup(t.Context(), "a\x00b", nil))
 	kept, err := os.ReadFile(there)
 	require.NoError(t, err)
 	assert.Equal(t, "precious", string(kept))
-	left, err := os.ReadDir(directory)
-	require.NoError(t, err)
-	assert.Len(t, left, 1)
-	assert.Zero(t, db.Readers().Stats().Held)
+	assert.Len(t, files(t, there), 5)
+	assert.ElementsMatch(t, []string{own, own + "-wal", own + "-shm"}, files(t, db.files.path))
+}
+
+// Of several to one path one succeeds.
+func TestBackupsToOnePath(t *testing.T) {
+	db := openFiller(t, Options{Readers: 4})
+	fill(t, db, 1)
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	var all sync.WaitGroup
+	var made atomic.Int64
+	for range 4 {
+		all.Go(func() {
+			if err := db.Backup(t.Context(), copied, nil); err == nil {
+				made.Add(1)
+			} else {
+				assert.ErrorIs(t, err, fs.ErrExist)
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, 1, made.Load())
+	look(t, copied, func(conn *Conn) { assert.Equal(t, "256", get(t, conn, "SELECT count(*) FROM filler")) })
+}
+
+// The copy is as the database: its mode, the size of its pages, what its header says.
+func TestBackupIsAsTheDatabase(t *testing.T) {
+	for _, size := range []string{"512", "4096", "65536"} {
+		db := openFiller(t, Options{FileMode: 0o640, Pragmas: []Pragma{{"page_size", size}}})
+		fill(t, db, 2)
+		require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "PRAGMA user_version=7") }))
+		read, err := Open(t.Context(), db.files.path, Options{ReadOnly: true})
+		require.NoError(t, err)
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		require.NoError(t, read.Backup(t.Context(), copied, nil))
+		require.NoError(t, read.Close(t.Context()))
+		info, err := os.Stat(copied)
+		require.NoError(t, err)
+		assert.Equal(t, fs.FileMode(0o640), info.Mode())
+		look(t, copied, func(conn *Conn) {
+			assert.Equal(t, size, get(t, conn, "PRAGMA page_size"))
+			assert.Equal(t, "7", get(t, conn, "PRAGMA user_version"))
+			assert.Equal(t, "512", get(t, conn, "SELECT count(*) FROM filler"))
+		})
+	}
 }
 
 func TestBackupFromMemory(t *testing.T) {
 	db, err := OpenMemory(t.Context(), Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close(context.Background())) }()
-	fillRows(t, db)
-	path := filepath.Join(t.TempDir(), "copy.db")
-	require.NoError(t, db.Backup(t.Context(), path, nil))
-	copied, err := Open(t.Context(), path, Options{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, copied.Close(context.Background())) }()
-	require.NoError(t, copied.Read(t.Context(), func(_ context.Context, conn *Conn) error {
-		rows, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM pairs"))
-		assert.EqualValues(t, 1000, rows)
-		return err
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, backedUp) }))
+	fill(t, db, 4)
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	require.NoError(t, db.Read(t.Context(), func(ctx context.Context, _ *Conn) error {
+		assert.ErrorIs(t, db.Backup(ctx, copied, nil), pool.ErrNested)
+		return nil
 	}))
+	require.NoError(t, db.Backup(t.Context(), copied, nil))
+	info, err := os.Stat(copied)
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o600), info.Mode())
+	look(t, copied, func(conn *Conn) { assert.Equal(t, "1024", get(t, conn, "SELECT count(*) FROM filler")) })
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "DELETE FROM filler") }))
+}
+
+// Inside Write it copies what was committed before.
+func TestBackupInsideWrite(t *testing.T) {
+	db := openFiller(t, Options{})
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	require.NoError(t, db.Write(t.Context(), func(ctx context.Context, conn *Conn) error {
+		return errors.Join(run(conn, "INSERT INTO entry VALUES (1, 1)"), db.Backup(ctx, copied, nil))
+	}))
+	look(t, copied, func(conn *Conn) { assert.Equal(t, "0", get(t, conn, "SELECT count(*) FROM entry")) })
 }

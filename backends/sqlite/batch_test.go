@@ -83,6 +83,13 @@ type one struct {
 	use func(ctx context.Context, conn *Conn) error
 }
 
+// errExited stands for the end of a caller's goroutine, and a panicError for its panic.
+var errExited = errors.New("runtime.Goexit was called")
+
+type panicError struct{ value any }
+
+func (e panicError) Error() string { return fmt.Sprintf("panicked with %v", e.value) }
+
 // together queues works so that they share a batch, and returns their errors.
 func together(t testing.TB, db *DB, works ...func(ctx context.Context, conn *Conn) error) []error {
 	t.Helper()
@@ -100,9 +107,10 @@ func togetherWith(t testing.TB, db *DB, works ...one) []error {
 	err := db.Write(context.Background(), func(context.Context, *Conn) error {
 		for i, work := range works {
 			all.Go(func() {
+				errs[i] = errExited
 				defer func() {
 					if thrown := recover(); thrown != nil {
-						errs[i] = fmt.Errorf("panicked with %v", thrown)
+						errs[i] = panicError{thrown}
 					}
 				}()
 				ctx := work.ctx
@@ -122,54 +130,4 @@ func togetherWith(t testing.TB, db *DB, works ...one) []error {
 	require.NoError(t, err)
 	all.Wait()
 	return errs
-}
-
-func TestBatchWithOneThatEndsTheTransaction(t *testing.T) {
-	for _, sql := range []string{"COMMIT", "END", "ROLLBACK", "ROLLBACK; BEGIN", "RELEASE " + unit, "ROLLBACK; SAVEPOINT " + unit, "INSERT OR ROLLBACK INTO work VALUES (1)"} {
-		t.Run(sql, func(t *testing.T) {
-			db := openBatch(t, Options{})
-			good := func(id int) func(context.Context, *Conn) error {
-				return func(_ context.Context, conn *Conn) error { return insert(conn, id) }
-			}
-			errs := together(t, db, good(1), good(2), func(_ context.Context, conn *Conn) error {
-				if err := insert(conn, 3); err != nil {
-					return err
-				}
-				_ = sqlitex.ExecuteScript(conn, sql, nil)
-				return sqlitex.ExecuteTransient(conn, sql, nil)
-			}, good(4))
-			assert.NoError(t, errs[0])
-			assert.NoError(t, errs[1])
-			assert.Error(t, errs[2])
-			assert.NoError(t, errs[3])
-			assert.Equal(t, []int{1, 2, 4}, worked(t, db))
-			assert.EqualValues(t, 2, db.Stats().Batch.Again)
-		})
-	}
-}
-
-func TestBatchWithOneThatPanicsExitsOrLeavesAStatementOpen(t *testing.T) {
-	db := openBatch(t, Options{})
-	boom := errors.New("boom")
-	errs := together(t, db,
-		func(_ context.Context, conn *Conn) error { return insert(conn, 1) },
-		func(_ context.Context, conn *Conn) error {
-			_ = insert(conn, 2)
-			panic(boom)
-		},
-		func(_ context.Context, conn *Conn) error {
-			stmt, _, err := conn.PrepareTransient("INSERT INTO work VALUES (3) RETURNING id")
-			if err == nil {
-				_, err = stmt.Step()
-				t.Cleanup(func() { _ = stmt.Finalize() })
-			}
-			return err
-		},
-		func(_ context.Context, conn *Conn) error { return insert(conn, 4) },
-	)
-	assert.NoError(t, errs[0])
-	assert.EqualError(t, errs[1], "panicked with boom")
-	assert.ErrorContains(t, errs[2], "INSERT INTO work VALUES (3) RETURNING id")
-	assert.NoError(t, errs[3])
-	assert.Equal(t, []int{1, 4}, worked(t, db))
 }

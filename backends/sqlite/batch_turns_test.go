@@ -24,32 +24,6 @@ func waitForWorks(db *DB, n int) {
 	}
 }
 
-func TestBatchWithOneThatExitsEndsItsCallersGoroutineAlone(t *testing.T) {
-	db := openBatch(t, Options{})
-	var all sync.WaitGroup
-	after := false
-	require.NoError(t, db.Write(t.Context(), func(context.Context, *Conn) error {
-		all.Go(func() {
-			_ = db.Batch(context.Background(), func(_ context.Context, conn *Conn) error {
-				_ = insert(conn, 1)
-				runtime.Goexit()
-				return nil
-			})
-			after = true
-		})
-		waitForWorks(db, 1)
-		all.Go(func() {
-			assert.NoError(t, db.Batch(context.Background(), func(_ context.Context, conn *Conn) error { return insert(conn, 2) }))
-		})
-		waitForWorks(db, 2)
-		return nil
-	}))
-	all.Wait()
-	assert.False(t, after)
-	assert.Equal(t, []int{2}, worked(t, db))
-	assert.Zero(t, db.Writer().Stats().Held)
-}
-
 func TestBatchWhoseCallerLeavesTheQueueDoesNotRun(t *testing.T) {
 	db := openBatch(t, Options{AcquireTimeout: 50 * time.Millisecond, Name: "orders"})
 	require.NoError(t, db.Write(t.Context(), func(context.Context, *Conn) error {
@@ -163,19 +137,6 @@ func TestBatchWhereItCantBe(t *testing.T) {
 	require.NoError(t, err)
 	assert.ErrorIs(t, readOnly.Batch(t.Context(), never), ErrReadOnly)
 	require.NoError(t, readOnly.Close(t.Context()))
-}
-
-func TestBatchWhoseConnectionIsClosedGoesOnWithAnother(t *testing.T) {
-	db := openBatch(t, Options{})
-	errs := together(t, db,
-		func(_ context.Context, conn *Conn) error { return insert(conn, 1) },
-		func(_ context.Context, conn *Conn) error { return conn.Close() },
-		func(_ context.Context, conn *Conn) error { return insert(conn, 3) },
-	)
-	assert.NoError(t, errs[0])
-	assert.Error(t, errs[1])
-	assert.NoError(t, errs[2])
-	assert.Equal(t, []int{1, 3}, worked(t, db))
 }
 
 func TestBatchThatChangesTheConnectionIsTheLastOfIts(t *testing.T) {

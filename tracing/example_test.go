@@ -3,6 +3,7 @@ package tracing_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"slices"
 
 	"github.com/headpond/headpond/pool"
@@ -15,24 +16,27 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
+// answers are hooks for a pool of a value that takes a connection, a process or a file in earnest.
+var answers = resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 42, nil }}
+
 // One line in the options of a pool turns everything on; the providers are the global ones
 // unless others are given, as here.
 func ExampleObserver() {
 	spans := tracetest.NewSpanRecorder()
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
 
-	hooks := resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 42, nil }}
-	p, err := pool.New(hooks, pool.Options{
+	p, err := pool.New(answers, pool.Options{
 		Name:     "answers",
 		Observer: tracing.Observer(tracing.Options{TracerProvider: provider}),
 	})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
+	defer p.Close(context.Background())
 	ctx, request := provider.Tracer("example").Start(context.Background(), "request")
 	lease, err := p.Acquire(ctx)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	_, query := provider.Tracer("example").Start(ctx, "query") // the user's own: a sibling of both
 	query.End()
@@ -54,10 +58,42 @@ func ExampleObserver() {
 	// request, child of ""
 }
 
+// Every span says which of the service's databases it is about.
+func ExampleOptions() {
+	spans := tracetest.NewSpanRecorder()
+	p, err := pool.New(answers, pool.Options{
+		Name: "orders",
+		Observer: tracing.Observer(tracing.Options{
+			TracerProvider: trace.NewTracerProvider(trace.WithSpanProcessor(spans)),
+			Attributes:     []attribute.KeyValue{attribute.String("region", "north")},
+		}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	if err := p.Do(context.Background(), func(context.Context, int) error { return nil }); err != nil {
+		log.Fatal(err)
+	}
+	for _, span := range spans.Ended() {
+		if span.Name() != "acquire orders" {
+			continue
+		}
+		for _, a := range span.Attributes() {
+			fmt.Println(a.Key, a.Value.AsInterface())
+		}
+	}
+	// Output:
+	// headpond.pool.name orders
+	// region north
+	// headpond.resource.id 1
+	// headpond.acquire.source created
+}
+
 // With a System the metrics have the names of the semantic conventions.
 func ExampleOptions_system() {
 	reader := metric.NewManualReader()
-	p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 42, nil }}, pool.Options{
+	p, err := pool.New(answers, pool.Options{
 		Name: "orders",
 		Observer: tracing.Observer(tracing.Options{
 			MeterProvider: metric.NewMeterProvider(metric.WithReader(reader)),
@@ -67,17 +103,16 @@ func ExampleOptions_system() {
 		}),
 	})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	lease, err := p.Acquire(context.Background())
-	if err != nil {
-		panic(err)
+	defer p.Close(context.Background())
+	if err := p.Do(context.Background(), func(context.Context, int) error { return nil }); err != nil {
+		log.Fatal(err)
 	}
-	lease.Release()
 
 	var collected metricdata.ResourceMetrics
 	if err := reader.Collect(context.Background(), &collected); err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	var names []string
 	for _, m := range collected.ScopeMetrics[0].Metrics {
@@ -98,4 +133,37 @@ func ExampleOptions_system() {
 	// db.client.connection.wait_time (s)
 	// headpond.resource.constructing ({connection})
 	// headpond.resource.oldest_use (s)
+}
+
+// WithParent leaves out what no request asked for: a job in the background makes no traces of its own.
+func ExampleSpanMode() {
+	spans := tracetest.NewSpanRecorder()
+	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
+	p, err := pool.New(answers, pool.Options{
+		Name:     "answers",
+		Observer: tracing.Observer(tracing.Options{TracerProvider: provider, Spans: tracing.WithParent}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close(context.Background())
+
+	use := func(ctx context.Context) {
+		if err := p.Do(ctx, func(context.Context, int) error { return nil }); err != nil {
+			log.Fatal(err)
+		}
+	}
+	use(context.Background())
+	fmt.Println("without a parent:", len(spans.Ended()))
+	ctx, request := provider.Tracer("example").Start(context.Background(), "request")
+	use(ctx)
+	request.End()
+	for _, span := range spans.Ended() {
+		fmt.Println(span.Name())
+	}
+	// Output:
+	// without a parent: 0
+	// acquire answers
+	// release answers
+	// request
 }

@@ -30,8 +30,26 @@ func transfer(ctx context.Context, p *pool.Pool[*session]) string {
 	return "done"
 }
 
-func ExamplePool_Fail() {
+// A whole test: of what the program does in an outage, and after it.
+func ExamplePool() {
 	test(func(t *recorder) { // in a test: t *testing.T
+		p := pooltest.New(t, sessions, pool.Options{MaxSize: 2})
+		p.Fail(pool.Construct, errors.New("connection refused"))
+		if got := transfer(context.Background(), p.Pool); got != "out of order" {
+			t.Errorf("in an outage the user is told %q", got)
+		}
+		p.Fail(pool.Construct, nil)
+		if got := transfer(context.Background(), p.Pool); got != "done" {
+			t.Errorf("after it the user is told %q", got)
+		}
+		fmt.Println("sessions that were tried:", p.Count(pool.Construct))
+	})
+	// Output: sessions that were tried: 2
+}
+
+// A pool that has nothing to give.
+func ExamplePool_Fail() {
+	test(func(t *recorder) {
 		p := pooltest.New(t, sessions, pool.Options{})
 		fmt.Println(transfer(context.Background(), p.Pool))
 
@@ -47,6 +65,7 @@ func ExamplePool_Fail() {
 	// done
 }
 
+// An error that goes away.
 func ExamplePool_FailNext() {
 	test(func(t *recorder) {
 		p := pooltest.New(t, sessions, pool.Options{})
@@ -59,12 +78,13 @@ func ExamplePool_FailNext() {
 	// done
 }
 
+// A user who leaves at the last moment.
 func ExamplePool_On() {
 	test(func(t *recorder) {
 		p := pooltest.New(t, sessions, pool.Options{})
 		ctx, cancel := context.WithCancel(context.Background())
 		p.On(pool.Prepare, func(ctx context.Context) error {
-			cancel() // the user leaves at the last moment
+			cancel()
 			return ctx.Err()
 		})
 		fmt.Println(transfer(ctx, p.Pool))
@@ -73,6 +93,7 @@ func ExamplePool_On() {
 	// out of order
 }
 
+// One value serves one caller after another.
 func ExamplePool_Count() {
 	test(func(t *recorder) {
 		p := pooltest.New(t, sessions, pool.Options{})
@@ -85,21 +106,26 @@ func ExamplePool_Count() {
 	// 1 made for 3
 }
 
+// A test that forgets a lease fails.
 func ExampleNew() {
 	test(func(t *recorder) {
 		p := pooltest.New(t, sessions, pool.Options{Name: "sessions"})
-		_, _ = p.Acquire(context.Background()) // and no Release
+		if _, err := p.Acquire(context.Background()); err != nil { // and no Release
+			t.Errorf("%v", err)
+		}
 	})
 	// Output:
 	// headpond/pooltest: pool "sessions": 1 of 1 leases did not end with the test
 }
 
+// Check is for a pool that the program makes itself.
 func ExampleCheck() {
 	test(func(t *recorder) {
 		p, err := pool.New(sessions, pool.Options{Name: "sessions"})
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
+		t.Cleanup(func() { _ = p.Close(context.Background()) }) // after Check has looked
 		pooltest.Check(t, p)
 		transfer(context.Background(), p)
 		fmt.Println("all came back")

@@ -6,30 +6,29 @@ import (
 	"fmt"
 	"io/fs"
 	"log"
-	"os"
 	"path/filepath"
 
 	"github.com/headpond/headpond/backends/sqlite"
 )
 
+// A copy of a database in use, which is a database by itself.
 func ExampleDB_Backup() {
 	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	db, err := sqlite.Open(ctx, filepath.Join(dir, "orders.db"), sqlite.Options{Schema: schema})
+	path, remove := newFile()
+	defer remove()
+	db, err := sqlite.Open(ctx, path, sqlite.Options{Schema: schema})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer db.Close(ctx)
 
-	monday := filepath.Join(dir, "monday.db")
+	monday := filepath.Join(filepath.Dir(path), "monday.db")
 	err = db.Backup(ctx, monday, func(done, total int) {
 		fmt.Printf("%d%%\n", 100*done/total)
 	})
-	fmt.Println(err)
+	if err != nil {
+		log.Fatal(err)
+	}
 	err = db.Backup(ctx, monday, nil)
 	fmt.Println("overwrites nothing:", errors.Is(err, fs.ErrExist))
 
@@ -48,7 +47,6 @@ func ExampleDB_Backup() {
 	}
 	// Output:
 	// 100%
-	// <nil>
 	// overwrites nothing: true
 	// pears: 2
 }

@@ -8,12 +8,20 @@
 //	}
 //
 // A [Pool] is a real one, with hooks that count and that fail when they are told to.
-// When the test ends it must have every lease back: [Check] says the same of any pool,
+//
+// # That every lease comes back
+//
+// When the test ends a Pool must have every lease back. [Check] says the same of any pool,
 // and names the line that acquired what is still out.
 //
-// To see what code does where a pool has nothing to give, let Prepare fail with the error that Acquire would return:
+// # What code does in an outage
 //
-//	p.Fail(pool.Prepare, pool.ErrAcquireTimeout)
+//   - nothing can be built: Fail(pool.Construct, err)
+//   - a value broke while it was idle: FailNext(pool.Check, 1, err), with Policy.CheckAfterIdle negative
+//   - the pool has nothing to give: Fail(pool.Prepare, pool.ErrAcquireTimeout), or any other error of Acquire
+//   - a build or a destructor hangs: On, with a function that waits for the end of its ctx
+//
+// Fail with nil ends it.
 //
 // Everything here works in a bubble of testing/synctest.
 package pooltest

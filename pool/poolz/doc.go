@@ -4,9 +4,18 @@
 //	http.Handle("/debug/poolz", page)
 //	p, err := pool.New(hooks, pool.Options{Name: "orders", Observer: page.Observer()})
 //
-// Every pool that was made with the page's Observer is on it: what is held, idle, being built and free,
-// who waits and for how long, who holds what since when, the last slow acquires and errors,
-// counters, options in force, and a backend's own figures. With ?format=json it says the same to programs.
+// # What is on it
+//
+// Every pool that was made with the page's Observer, by name: what is held, idle, being built and free;
+// who waits and for how long; who holds what since when, the 100 that hold the longest;
+// the last 20 slow acquires, errors and leaks; counters, options in force, and a backend's own figures.
+// Where a lease was acquired is known with pool.Options.LeakAfter.
+// With ?format=json it says the same to programs; durations are in seconds.
+//
+// A pool leaves the page when it is closed and nothing of it is left;
+// while leases of a closed pool are out, it stays, marked as closed.
+//
+// # Where to put it
 //
 // The page only reads. But it shows file names, function names and the texts of errors:
 // it belongs on an internal port, never on the public one.
@@ -14,6 +23,8 @@
 // It is one document without external assets. It works without JavaScript,
 // and refreshes itself either way; with JavaScript what was opened stays open.
 //
-// A pool leaves the page when it is closed and nothing of it is left;
-// while leases of a closed pool are out, it stays, marked as closed.
+// # What it costs
+//
+// An observed lease pays a few additions and no allocation.
+// A request takes the Stats, Holders and Figures of every pool, and holds none of them up.
 package poolz

@@ -3,26 +3,27 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
-	"text/tabwriter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite"
 	"github.com/headpond/headpond/tracing"
 	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	api "go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-const (
-	writers, readers = 16, 4
-	rowsEach         = 1000
-)
+const writers, readers, times = 16, 4, 500
 
 func main() {
 	path := flag.String("db", "", "the database file (default: one in a temporary directory)")
@@ -42,115 +43,107 @@ func run(ctx context.Context, path string) (err error) {
 		defer os.RemoveAll(directory)
 		path = filepath.Join(directory, "quickstart.db")
 	}
-	spans := &recorder{}
-	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
+	spans := tracetest.NewSpanRecorder()
+	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
 	db, err := sqlite.Open(ctx, path, sqlite.Options{
-		Observer: tracing.Observer(tracing.Options{TracerProvider: provider, System: "sqlite"}),
+		Name:     "quickstart",
+		Observer: tracing.Observer(tracing.Options{TracerProvider: provider, System: "sqlite"}), // traced, by this line
 	})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closed := db.Close(ctx); err == nil {
-			err = closed
-		}
-	}()
+	defer func() { err = errors.Join(err, db.Close(ctx)) }()
 	err = db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-		return sqlitex.ExecuteScript(conn, "DROP TABLE IF EXISTS quickstart; CREATE TABLE quickstart (id INTEGER PRIMARY KEY, writer, row)", nil)
+		return sqlitex.ExecuteScript(conn, "DROP TABLE IF EXISTS quickstart; CREATE TABLE quickstart (id INTEGER PRIMARY KEY, at TEXT)", nil)
 	})
 	if err != nil {
 		return err
 	}
 
-	var written, read atomic.Int64
-	began := time.Now()
-	stopProgress := progress(func() string {
-		return fmt.Sprintf("%6d of %d rows written, %d read", written.Load(), writers*rowsEach, read.Load())
-	})
-	err = load(ctx, provider, db, &written, &read)
-	stopProgress()
-	if err != nil {
+	fmt.Printf("%d goroutines insert %d rows each, a row a call, while %d others read:\n\n", writers, times, readers)
+	if err := load(ctx, "db.Write", db.Write, db.Read, provider, spans); err != nil {
 		return err
 	}
-	took := time.Since(began)
-
-	readerPool, writerPool := db.Readers().Stats(), db.Writer().Stats()
-	waits := spans.waits()
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "rows written\t%d in %v (a transaction each)\n", written.Load(), took.Round(time.Millisecond))
-	fmt.Fprintf(table, "rows read\t%d\n", read.Load())
-	fmt.Fprintf(table, "acquire wait\tp50 %v, p99 %v, longest %v\n", waits.quantile(0.50), waits.quantile(0.99), waits.quantile(1))
-	fmt.Fprintf(table, "connections\t%d writer, %d readers\n", writerPool.Live(), readerPool.Live())
-	fmt.Fprintf(table, "spans\t%d\n", spans.count())
-	table.Flush()
-	fmt.Printf("\none trace of them:\n%s\n", spans.tree())
+	fmt.Printf("\n  its slowest insert:\n%s\n  the read that opened a connection:\n%s\n", tree(spans, "insert"), tree(spans, "create quickstart.readers"))
+	if err := load(ctx, "db.Batch", db.Batch, db.Read, provider, spans); err != nil {
+		return err
+	}
+	batch := db.Stats().Batch
+	fmt.Printf("  its %d calls shared %d commits\n\n", batch.Works, batch.Batches)
 
 	return db.Read(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-		verdict, err := sqlitex.ResultText(conn.Prep("PRAGMA integrity_check"))
-		if err != nil {
-			return err
+		verdict, err := sqlitex.ResultText(conn.Prep("SELECT count(*) || ' rows, integrity_check: ' || integrity_check FROM quickstart, pragma_integrity_check"))
+		fmt.Println(verdict)
+		if want := fmt.Sprintf("%d rows, integrity_check: ok", 2*writers*times); err == nil && verdict != want {
+			err = errors.New("that should have been " + want)
 		}
-		if verdict != "ok" {
-			return fmt.Errorf("integrity_check: %s", verdict)
-		}
-		fmt.Println("integrity_check: ok")
-		return nil
+		return err
 	})
 }
 
-// load has the writers write their rows while the readers count them.
-func load(ctx context.Context, provider *trace.TracerProvider, db *sqlite.DB, written, read *atomic.Int64) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	tracer := provider.Tracer("quickstart")
-	var writing, reading sync.WaitGroup
-	for writer := range writers {
-		writing.Go(func() {
-			for row := range rowsEach {
-				ctx, span := tracer.Start(ctx, "insert")
-				err := db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-					insert := conn.Prep("INSERT INTO quickstart (writer, row) VALUES (?, ?)")
-					insert.BindInt64(1, int64(writer))
-					insert.BindInt64(2, int64(row))
-					_, err := insert.Step()
-					return err
-				})
+// transact is db.Read, db.Write or db.Batch.
+type transact func(ctx context.Context, use func(ctx context.Context, conn *sqlite.Conn) error) error
+
+// load calls write and read from all goroutines, and prints how long it took, and how long the inserts waited for their turn.
+func load(ctx context.Context, name string, write, read transact, provider *trace.TracerProvider, spans *tracetest.SpanRecorder) error {
+	spans.Reset()
+	began := time.Now()
+	all, ctx := errgroup.WithContext(ctx)
+	loop := func(name string, call transact, use func(context.Context, *sqlite.Conn) error) {
+		all.Go(func() error {
+			for range times {
+				ctx, span := provider.Tracer("quickstart").Start(ctx, name)
+				err := call(ctx, use)
 				span.End()
 				if err != nil {
-					cancel(err)
-					return
+					return err
 				}
-				written.Add(1)
 			}
+			return nil
 		})
 	}
-	done := make(chan struct{})
+	for range writers {
+		loop("insert", write, func(_ context.Context, conn *sqlite.Conn) error {
+			return sqlitex.Execute(conn, "INSERT INTO quickstart (at) VALUES (datetime('now'))", nil)
+		})
+	}
 	for range readers {
-		reading.Go(func() {
-			pause := time.NewTicker(time.Millisecond)
-			defer pause.Stop()
-			for {
-				select {
-				case <-done:
-					return
-				case <-pause.C:
-				}
-				ctx, span := tracer.Start(ctx, "count")
-				err := db.Read(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-					rows, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM (SELECT 1 FROM quickstart ORDER BY id DESC LIMIT 20)"))
-					read.Add(rows)
-					return err
-				})
-				span.End()
-				if err != nil {
-					cancel(err)
-					return
-				}
-			}
+		loop("read", read, func(_ context.Context, conn *sqlite.Conn) error {
+			return sqlitex.Execute(conn, "SELECT * FROM quickstart ORDER BY id DESC LIMIT 20", nil)
 		})
 	}
-	writing.Wait()
-	close(done)
-	reading.Wait()
-	return context.Cause(ctx)
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	waits := longestFirst(spans, "acquire quickstart.writer")
+	fmt.Printf("%s: %v, %d spans; an insert waited for %v at the median, %v at the 99th percentile, %v at most\n",
+		name, took.Round(time.Millisecond), len(spans.Ended()), length(waits[len(waits)/2]), length(waits[len(waits)/100]), length(waits[0]))
+	return nil
+}
+
+// longestFirst returns the spans of that name.
+func longestFirst(spans *tracetest.SpanRecorder, name string) []trace.ReadOnlySpan {
+	found := slices.DeleteFunc(spans.Ended(), func(s trace.ReadOnlySpan) bool { return s.Name() != name })
+	slices.SortFunc(found, func(a, b trace.ReadOnlySpan) int { return cmp.Compare(length(b), length(a)) })
+	return found
+}
+
+func length(s trace.ReadOnlySpan) time.Duration {
+	return s.EndTime().Sub(s.StartTime()).Round(time.Microsecond)
+}
+
+// tree draws the trace of the longest span of that name, children below their parents.
+func tree(spans *tracetest.SpanRecorder, name string) string {
+	longest := longestFirst(spans, name)[0].SpanContext().TraceID()
+	depth := make(map[api.SpanID]int)
+	var drawn strings.Builder
+	for _, s := range spans.Started() {
+		if s.SpanContext().TraceID() == longest {
+			indent := depth[s.Parent().SpanID()]
+			depth[s.SpanContext().SpanID()] = indent + 2
+			fmt.Fprintf(&drawn, "    %-36s %10v\n", strings.Repeat(" ", indent)+s.Name(), length(s))
+		}
+	}
+	return drawn.String()
 }

@@ -1,4 +1,5 @@
-package main
+// Package counter is a small TCP server that counts, and a session with it: they stand in for yours.
+package counter
 
 import (
 	"bufio"
@@ -8,9 +9,9 @@ import (
 	"sync"
 )
 
-// server counts, for those who know its password: AUTH password, PING, USE space, ADD counter, RESET.
+// Server counts for those who know its password. It answers AUTH password, PING, USE space, ADD counter and RESET.
 // A session begins in the space "main", and RESET brings it back there.
-type server struct {
+type Server struct {
 	listener net.Listener
 	password string
 	serving  sync.WaitGroup
@@ -20,30 +21,32 @@ type server struct {
 	conns  map[net.Conn]struct{}
 }
 
-func listen(password string) (*server, error) {
+// Listen starts a server on a free port of the loopback interface.
+func Listen(password string) (*Server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{listener: listener, password: password, counts: map[string]int{}, conns: map[net.Conn]struct{}{}}
+	s := &Server{listener: listener, password: password, counts: map[string]int{}, conns: map[net.Conn]struct{}{}}
 	s.serving.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return // closed
 			}
+			s.mu.Lock()
+			s.conns[conn] = struct{}{}
+			s.mu.Unlock()
 			s.serving.Go(func() { s.serve(conn) })
 		}
 	})
 	return s, nil
 }
 
-func (s *server) address() string { return s.listener.Addr().String() }
+// Address is where the server listens.
+func (s *Server) Address() string { return s.listener.Addr().String() }
 
-func (s *server) serve(conn net.Conn) {
-	s.mu.Lock()
-	s.conns[conn] = struct{}{}
-	s.mu.Unlock()
+func (s *Server) serve(conn net.Conn) {
 	defer func() {
 		_ = conn.Close()
 		s.mu.Lock()
@@ -72,15 +75,15 @@ func (s *server) serve(conn net.Conn) {
 	}
 }
 
-func (s *server) add(counter string) string {
+func (s *Server) add(counter string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[counter]++
 	return fmt.Sprintf("OK %s %d", counter, s.counts[counter])
 }
 
-// hangUp ends all sessions.
-func (s *server) hangUp() {
+// HangUp ends all sessions.
+func (s *Server) HangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
@@ -88,8 +91,9 @@ func (s *server) hangUp() {
 	}
 }
 
-func (s *server) close() {
+// Close ends all sessions and the server.
+func (s *Server) Close() {
 	_ = s.listener.Close()
-	s.hangUp()
+	s.HangUp()
 	s.serving.Wait()
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 func (d *database) create(ctx context.Context) error {
 	path, err := target(d.path)
 	if err != nil {
+		return d.fail(Writer, "create", err)
+	}
+	if err := orphaned(path); err != nil {
 		return d.fail(Writer, "create", err)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".headpond-*")
@@ -41,6 +45,22 @@ func (d *database) create(ctx context.Context) error {
 	}
 	if err := d.createInPlace(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return d.fail(Writer, "create", err)
+	}
+	return nil
+}
+
+// orphaned returns an error where the log of a database that is gone is beside path.
+// SQLite would take it for the new one's, which would then have pages of the old.
+func orphaned(path string) error {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		log, err := os.Stat(path + suffix)
+		if err != nil || log.Size() == 0 {
+			continue
+		}
+		if _, err := os.Stat(path); err == nil {
+			return nil // somebody made it in the meantime
+		}
+		return fmt.Errorf("%w, but %s is there, the log of a database that is gone: put that back, or move the log away", ErrNoFile, filepath.Base(path)+suffix)
 	}
 	return nil
 }

@@ -399,11 +399,8 @@ func (h *handle) authorized() bool {
 // taint returns a bit for every Kind that the authorizer saw.
 func (h *handle) taint() uint32 { return h.cell.taint }
 
-// spoiled reports whether the last call on the connection failed because of the file or the disk.
-func (h *handle) spoiled() (sqlite.ResultCode, bool) {
-	code := sqlite.ResultCode(h.sqlite3().FerrCode)
-	return code, spoils(code)
-}
+// code is what the last call on the connection came to.
+func (h *handle) code() sqlite.ResultCode { return sqlite.ResultCode(h.sqlite3().FerrCode) }
 
 // refuseCommits makes every commit from now on fail and roll back, or lets them pass.
 func (h *handle) refuseCommits(on bool) {

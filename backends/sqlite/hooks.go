@@ -11,6 +11,7 @@ import (
 //   - Construct opens a connection. Its error is an *OpenError.
 //   - Check notices that the file was deleted, renamed or replaced, and that it was found broken.
 //   - Prepare makes the end of the caller's ctx interrupt what runs, and a wait for a lock.
+//     Once a second it looks at the file as Check does, for connections that are never idle.
 //   - Reset is the verified reset: see [Reset].
 //   - Destroy closes the connection, and leaves no lock of it behind. Its error can be an *UnfinalizedError.
 //
@@ -40,6 +41,9 @@ func (d *database) hooks(mode Mode) resource.Hooks[*Conn] {
 		Prepare: with(func(ctx context.Context, s *state) error {
 			if s.closed() {
 				return errClosed
+			}
+			if err := s.glance(); err != nil {
+				return err
 			}
 			s.arm(ctx)
 			return nil

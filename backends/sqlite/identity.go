@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // identify remembers the file that the first connection opened, and returns an error
@@ -16,11 +17,22 @@ func (d *database) identify(file os.FileInfo) error {
 	if d.file == nil {
 		d.file = file
 	}
-	if !os.SameFile(d.file, file) {
-		return fmt.Errorf("%w: another file is at its path now, to which its -wal and -shm files may not belong; close, and open again", ErrReplaced)
+	return unchanged(d.file, file)
+}
+
+// unchanged returns an error where now is not the file that was opened.
+func unchanged(opened, now os.FileInfo) error {
+	switch {
+	case !os.SameFile(opened, now):
+		return fmt.Errorf("%w: another file is at its path now: close, move away a -wal and a -shm file that did not come with it, and open again", ErrReplaced)
+	case opened.Size() > 0 && now.Size() == 0:
+		return fmt.Errorf("%w: it is empty now: put its content back, or close, and open again for a new database", ErrReplaced)
 	}
 	return nil
 }
+
+// errGone is the error of a file that was opened, and is there no more.
+var errGone = fmt.Errorf("%w: there is no file at its path: put it back, or close, and open again for a new one", ErrReplaced)
 
 // opened reports whether a connection was open before.
 func (d *database) opened() bool {
@@ -36,20 +48,61 @@ func (s *state) check(context.Context) error {
 	if s.closed() {
 		return errClosed
 	}
-	if s.file != nil {
-		file, err := os.Stat(s.db.path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+	if err := s.inPlace(); err != nil {
+		if errors.Is(err, ErrReplaced) {
 			s.db.spoil(s)
-			return fmt.Errorf("%w: there is no file at its path", ErrReplaced)
-		case err != nil:
-			return err
-		case !os.SameFile(s.file, file):
-			s.db.spoil(s)
-			return fmt.Errorf("%w: another file is at its path", ErrReplaced)
 		}
+		return err
 	}
 	return s.fresh()
+}
+
+// inPlace returns an error where the file that the connection has open is not the one at its path.
+func (s *state) inPlace() error {
+	if s.file == nil {
+		return nil
+	}
+	file, err := os.Stat(s.db.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errGone
+	case err != nil:
+		return err
+	}
+	return unchanged(s.file, file)
+}
+
+// glances is how often glance looks.
+const glances = time.Second
+
+// glance is check for a database under load, whose connections are never idle for long enough to be checked:
+// one of those that are acquired looks, once a second. Else what is written would go to a file that is gone.
+func (s *state) glance() error {
+	if s.file == nil {
+		return nil
+	}
+	now := int64(time.Since(s.db.made))
+	last := s.db.glanced.Load()
+	if now-last < int64(glances) || !s.db.glanced.CompareAndSwap(last, now) {
+		return nil
+	}
+	err := s.inPlace()
+	if !errors.Is(err, ErrReplaced) {
+		return nil // check says what else there is
+	}
+	s.db.spoil(s)
+	return err
+}
+
+// settle moves what the log has into the file that it belongs to, where another one is at its path:
+// SQLite would leave the log there as it is, and the next one to open the other file would take it for that one's.
+// It waits for readers as a statement does. The connection is about to be closed.
+func (s *state) settle() {
+	if s.mode != Writer || !errors.Is(s.inPlace(), ErrReplaced) {
+		return
+	}
+	s.patient = true
+	_, _ = s.checkpoint("TRUNCATE")
 }
 
 // fresh returns an error where a connection of the same age was found to be broken.

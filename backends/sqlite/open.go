@@ -7,13 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 )
 
 // newDatabase does no I/O. What is wrong with path or options, every open says.
 func newDatabase(path string, options Options) *database {
-	d := &database{path: path, options: options.withDefaults(), live: make(map[*state]struct{}), evict: func() {}}
+	d := &database{path: path, options: options.withDefaults(), made: time.Now(), live: make(map[*state]struct{}), evict: func() {}}
 	d.invalid = errors.Join(d.options.validate(), validPath(path))
 	if d.invalid == nil {
 		d.path, d.invalid = filepath.Abs(path)
@@ -66,16 +67,11 @@ func (d *database) look(mode Mode) (os.FileInfo, error) {
 	case err == nil && !file.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: %v", ErrNotFile, file.Mode().Type())
 	case err == nil:
-		if mode == Writer {
-			err = accessible(d.path, true)
-		} else {
-			err = accessible(d.path, false)
-		}
-		return file, err
+		return file, d.accessible(mode)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case d.opened():
-		return nil, fmt.Errorf("%w: there is no file at its path", ErrReplaced)
+		return nil, errGone
 	}
 	if parent, parentErr := os.Stat(filepath.Dir(d.path)); parentErr != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDirectory, parentErr)
@@ -86,6 +82,55 @@ func (d *database) look(mode Mode) (os.FileInfo, error) {
 		return nil, fmt.Errorf("%w, and a reader does not create it", ErrNoFile)
 	}
 	return nil, ErrNoFile
+}
+
+// accessible returns an error where the file at the path, or its log, is closed to this process.
+// SQLite would open a log that it can't write, too, and fail with every write for as long as the connection lives.
+func (d *database) accessible(mode Mode) error {
+	path, need := resolved(d.path), "read"
+	if mode == Writer {
+		need = "read and write"
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := accessible(path+suffix, mode == Writer); err != nil && (suffix == "" || !errors.Is(err, fs.ErrNotExist)) {
+			return fmt.Errorf("this process can't %s %s: %w", need, filepath.Base(path)+suffix, err)
+		}
+	}
+	return nil
+}
+
+// resolved is path without links, as SQLite has it: the -wal and -shm files are there.
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return path
+}
+
+// explain adds why SQLite could not open a file, or could not write it, of which it says no more than that.
+func (d *database) explain(path string, mode Mode, err error) error {
+	switch code := sqlite.ErrCode(err); {
+	case code == sqlite.ResultIOErrSHMSize:
+		return fmt.Errorf("the -shm file can't grow, as on a full disk: %w", err)
+	case code.ToPrimary() != sqlite.ResultCantOpen && code.ToPrimary() != sqlite.ResultReadOnly:
+		return err
+	}
+	null, why := os.Open(os.DevNull)
+	if why != nil { // no descriptors are left, most likely
+		return fmt.Errorf("this process can't open any file: %w: %w", why, err)
+	}
+	_ = null.Close()
+	if path != d.path {
+		return err
+	}
+	if _, why := d.look(mode); why != nil {
+		return fmt.Errorf("%w: %w", why, err)
+	}
+	directory := filepath.Dir(resolved(path))
+	if why := accessible(directory, true); why != nil {
+		return fmt.Errorf("this process can't write %s, where SQLite makes the -wal and -shm files: %w: %w", directory, why, err)
+	}
+	return err
 }
 
 // connect opens a connection to the file at path, which is d.path or a new one that is about to get there.
@@ -101,12 +146,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	age := d.age.Load()
 	conn, err := openConn(path, flags)
 	if err != nil {
-		if code := sqlite.ErrCode(err); code.ToPrimary() == sqlite.ResultCantOpen {
-			if _, why := d.look(mode); why != nil && path == d.path {
-				err = fmt.Errorf("%w: %w", why, err)
-			}
-		}
-		return nil, d.fail(mode, "connect", err)
+		return nil, d.fail(mode, "connect", d.explain(path, mode, err))
 	}
 	s := &state{handle: newHandle(conn), mode: mode, db: d, file: file, age: age, patient: true}
 	if err := s.attach(); err != nil {
@@ -123,8 +163,12 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	s.waitOnBusy()
 	for _, step := range s.steps(path) {
 		if err := step.do(ctx); err != nil {
+			if spoils(sqlite.ErrCode(err)) {
+				d.spoil(s) // a connection that is open may not notice
+			}
+			err = d.explain(path, mode, withContext(ctx, notDatabase(err)))
 			_ = s.end(ctx) // the first error says more
-			return nil, d.fail(mode, step.name, withContext(ctx, notDatabase(err)))
+			return nil, d.fail(mode, step.name, err)
 		}
 	}
 	s.disarm()

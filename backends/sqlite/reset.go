@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+
+	"zombiezen.com/go/sqlite"
 )
 
 // reset brings the connection back to its baseline, and counts what it finds.
@@ -29,10 +31,14 @@ func (s *state) reset(ctx context.Context) error {
 	}
 	s.refuseCommits(false)
 	s.patient = true
-	if code, bad := s.spoiled(); bad {
+	if code := s.code(); spoils(code) {
 		s.db.spoil(s)
 		found.report(ctx, s.db)
 		return fmt.Errorf("headpond/sqlite: the last statement failed: %w", code.ToError())
+	}
+	if code := s.code(); code.ToPrimary() == sqlite.ResultReadOnly && s.mode == Writer && s.file != nil {
+		found.report(ctx, s.db) // it was opened where it could not write; the next one may
+		return fmt.Errorf("headpond/sqlite: the writer can't write: %w", code.ToError())
 	}
 	if s.active() > 0 {
 		found.add(s, FoundStatement, s.busyStatement())

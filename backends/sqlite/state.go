@@ -75,10 +75,12 @@ type database struct {
 	options Options // defaults filled in
 	invalid error   // why nothing can be opened; nil: it can be tried
 
-	found counts
-	age   atomic.Uint64         // connections of an earlier one end when they are checked or released
-	evict func()                // makes the pools end what is idle
-	first atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
+	found   counts
+	age     atomic.Uint64 // connections of an earlier one end when they are checked or released
+	evict   func()        // makes the pools end what is idle
+	made    time.Time
+	glanced atomic.Int64          // when glance last looked, since made
+	first   atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
 
 	mu   sync.Mutex // protects the following
 	file os.FileInfo
@@ -122,6 +124,7 @@ func (s *state) end(ctx context.Context) error {
 			s.rearm()
 			_ = s.probe() // the first statement after an interrupt ends it
 		}
+		s.settle()
 		_ = s.uninstall() // fails only where it closes
 		err = closeConn(s.conn)
 	}

@@ -200,7 +200,7 @@ var mutants = []mutant{
 	},
 	{
 		what: "a file that was replaced goes unnoticed", file: "backends/sqlite/identity.go", tests: ofSQLite,
-		old: "case !os.SameFile(s.file, file):",
-		new: "case !os.SameFile(file, file):",
+		old: "case !os.SameFile(opened, now):",
+		new: "case !os.SameFile(now, now):",
 	},
 }

@@ -4,24 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 
 	"github.com/headpond/headpond/backends/sqlite"
 	"github.com/headpond/headpond/pool"
-	prom "github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
-	lite "zombiezen.com/go/sqlite"
+	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-var (
-	registry = prom.NewRegistry()
-	tracer   = otel.Tracer("service")
-)
-
-// orders answers requests.
+// orders answers requests. A connection is never held for the time of a slow client:
+// the body is read before it is acquired, and the answer is written after its release.
 type orders struct{ db *sqlite.DB }
 
 type order struct {
@@ -30,55 +27,68 @@ type order struct {
 	Amount int64  `json:"amount"`
 }
 
-var errNotFound = errors.New("there is no such order")
+var (
+	errNotFound = errors.New("there is no such order")
+	errInvalid  = errors.New("an order has an item and an amount above 0")
+)
 
-func (o *orders) routes(mux *http.ServeMux) {
+func (o orders) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /orders", answer(http.StatusCreated, o.take))
 	mux.HandleFunc("GET /orders/{id}", answer(http.StatusOK, o.get))
 	mux.HandleFunc("DELETE /orders/{id}", answer(http.StatusOK, o.cancel))
 }
 
 // take shares its commit with the orders that come at the same time.
-func (o *orders) take(ctx context.Context, r *http.Request) (taken order, err error) {
-	if err := json.NewDecoder(r.Body).Decode(&taken); err != nil {
-		return taken, err
+func (o orders) take(ctx context.Context, r *http.Request) (taken order, err error) {
+	var wanted order
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&wanted); err != nil {
+		return taken, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	err = o.db.Batch(ctx, func(_ context.Context, conn *sqlite.Conn) error { // may run twice: it only writes
-		err := sqlitex.Execute(conn, "INSERT INTO orders (item, amount) VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{taken.Item, taken.Amount}})
-		taken.ID = conn.LastInsertRowID()
+	if wanted.Item == "" || wanted.Amount <= 0 {
+		return taken, errInvalid
+	}
+	err = o.db.Batch(ctx, func(_ context.Context, conn *sqlite.Conn) (err error) { // may run twice
+		taken, err = one(conn, "INSERT INTO orders (item, amount) VALUES (?, ?) RETURNING id, item, amount", wanted.Item, wanted.Amount)
 		return err
 	})
 	return taken, err
 }
 
-// get has a span of its own around its query, beside those of the lease.
-func (o *orders) get(ctx context.Context, r *http.Request) (found order, err error) {
-	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	err = o.db.Read(ctx, func(ctx context.Context, conn *sqlite.Conn) error {
-		_, span := tracer.Start(ctx, "SELECT orders")
+// get has a span for its query, below that of the request and beside those of the lease.
+func (o orders) get(ctx context.Context, r *http.Request) (found order, err error) {
+	err = o.db.Read(ctx, func(ctx context.Context, conn *sqlite.Conn) (err error) {
+		_, span := otel.Tracer("service").Start(ctx, "SELECT orders")
 		defer span.End()
-		return sqlitex.Execute(conn, "SELECT id, item, amount FROM orders WHERE id = ?", &sqlitex.ExecOptions{Args: []any{id},
-			ResultFunc: func(row *lite.Stmt) error {
-				found = order{row.ColumnInt64(0), row.ColumnText(1), row.ColumnInt64(2)}
-				return nil
-			}})
+		found, err = one(conn, "SELECT id, item, amount FROM orders WHERE id = ?", id(r))
+		return err
 	})
+	return found, err
+}
+
+func (o orders) cancel(ctx context.Context, r *http.Request) (cancelled order, err error) {
+	err = o.db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) (err error) {
+		cancelled, err = one(conn, "DELETE FROM orders WHERE id = ? RETURNING id, item, amount", id(r))
+		return err
+	})
+	return cancelled, err
+}
+
+// id is the order that the path names; 0, which none has, where it is not a number.
+func id(r *http.Request) int64 {
+	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	return id
+}
+
+// one returns the one order that a statement returns.
+func one(conn *sqlite.Conn, statement string, args ...any) (found order, err error) {
+	err = sqlitex.Execute(conn, statement, &sqlitex.ExecOptions{Args: args, ResultFunc: func(row *zombiezen.Stmt) error {
+		found = order{ID: row.ColumnInt64(0), Item: row.ColumnText(1), Amount: row.ColumnInt64(2)}
+		return nil
+	}})
 	if err == nil && found.ID == 0 {
 		err = errNotFound
 	}
 	return found, err
-}
-
-func (o *orders) cancel(ctx context.Context, r *http.Request) (cancelled order, err error) {
-	cancelled.ID, _ = strconv.ParseInt(r.PathValue("id"), 10, 64)
-	err = o.db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-		err := sqlitex.Execute(conn, "DELETE FROM orders WHERE id = ?", &sqlitex.ExecOptions{Args: []any{cancelled.ID}})
-		if err == nil && conn.Changes() == 0 {
-			err = errNotFound
-		}
-		return err
-	})
-	return cancelled, err
 }
 
 // answer writes what do returns as JSON; the status of an error says whose fault it was.
@@ -87,28 +97,30 @@ func answer(success int, do func(ctx context.Context, r *http.Request) (order, e
 		result, err := do(r.Context(), r)
 		status, body := success, any(result)
 		if err != nil {
+			status = statusOf(err)
 			body = map[string]string{"error": err.Error()}
-			switch {
-			case errors.Is(err, errNotFound):
-				status = http.StatusNotFound
-			case errors.Is(err, pool.ErrAcquireTimeout), errors.Is(err, pool.ErrClosed), errors.Is(err, context.Canceled):
-				status, body = http.StatusServiceUnavailable, map[string]string{"error": "try again"} // the log has the figures
-			default:
-				status = http.StatusBadRequest
+			if status >= 500 { // the details are not for the client
+				body = map[string]string{"error": http.StatusText(status)}
+			}
+			if status == http.StatusInternalServerError { // the pools log what is in short supply
+				slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 			}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(body)
+		_ = json.NewEncoder(w).Encode(body) // a client that is gone needs no answer
 	}
 }
 
-// traced gives every request a span, below that of the caller if it sent one.
-func traced(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := tracer.Start(ctx, r.Method+" "+r.Pattern)
-		defer span.End()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, errInvalid):
+		return http.StatusBadRequest
+	case errors.Is(err, errNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), // pool.ErrAcquireTimeout is one
+		errors.Is(err, pool.ErrSaturated), errors.Is(err, pool.ErrClosed):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }

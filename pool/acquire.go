@@ -27,7 +27,8 @@ type attempt[T any] struct {
 
 // Acquire returns a lease of a value: one that lies ready, else one that it builds,
 // else, where MaxSize values are live, the next one that is released, first come first served.
-// It blocks until then, or until ctx ends, or for Options.AcquireTimeout.
+// It blocks until then, or until ctx ends, or for Options.AcquireTimeout,
+// and while the Check and Prepare hooks run. A value that fails its Check, or has reached a limit, is replaced.
 //
 // The error is an *Error. To errors.Is it is ErrAcquireTimeout, ErrClosed, ErrSaturated, ErrNested,
 // ctx.Err() together with context.Cause(ctx), or what the Construct, Check or Prepare hook returned.
@@ -36,8 +37,8 @@ func (p *Pool[T]) Acquire(ctx context.Context) (Lease[T], error) {
 }
 
 // TryAcquire is Acquire, but it neither waits nor builds:
-// where no value lies ready it fails with ErrUnavailable.
-// The Check and Prepare hooks run as for Acquire.
+// where no value lies ready, or the pool is suspended, it fails with ErrUnavailable.
+// The Check and Prepare hooks run as for Acquire. Its other errors are those of Acquire that need no wait.
 func (p *Pool[T]) TryAcquire(ctx context.Context) (Lease[T], error) {
 	return p.enter(ctx, true)
 }

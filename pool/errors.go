@@ -13,11 +13,11 @@ import (
 // What an Error of a pool can be, to errors.Is.
 // For ErrAcquireTimeout, errors.Is with context.DeadlineExceeded holds as well.
 var (
-	ErrClosed               = errors.New("the pool is closed")
-	ErrAcquireTimeout error = timeoutError{}
-	ErrUnavailable          = errors.New("no resource is idle")
-	ErrSaturated            = errors.New("as many callers wait as MaxWaiters allows")
-	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool")
+	ErrClosed               = errors.New("the pool is closed")                                            // Close was called
+	ErrAcquireTimeout error = timeoutError{}                                                              // Options.AcquireTimeout has passed
+	ErrUnavailable          = errors.New("no resource is idle")                                           // only of TryAcquire
+	ErrSaturated            = errors.New("as many callers wait as MaxWaiters allows")                     // Options.MaxWaiters
+	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool") // by the ctx of Do or of a hook
 )
 
 type timeoutError struct{}
@@ -26,7 +26,7 @@ func (timeoutError) Error() string        { return "acquire timeout" }
 func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// Error is the error of every method of a pool that returns one:
+// Error is the error of every method of a pool that returns one, as an *Error:
 // which pool, doing what, how it stood then, and why.
 // The error of a hook is wrapped; an error of the function given to Do is returned as it is.
 type Error struct {
@@ -132,6 +132,7 @@ type PanicError struct {
 	Stack []byte // of the panic, as runtime/debug.Stack returns it
 }
 
+// Error says which hook, and what it panicked with.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
 		return fmt.Sprintf("%v called runtime.Goexit", e.Op)

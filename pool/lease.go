@@ -81,8 +81,8 @@ func (l Lease[T]) misuse(method string) string {
 		l.entry.pool.options.Name, method, l.entry.id)
 }
 
-// Do acquires a value, calls use with it, and ends the lease.
-// It returns the error of Acquire, or that of use as it is.
+// Do acquires a value, calls use with it, and ends the lease. It blocks as Acquire and use do.
+// It returns the *Error of Acquire, or the error of use as it is.
 // Where use panics or calls runtime.Goexit, the value is destroyed and the panic goes on.
 // The ctx that use gets knows of the lease: an Acquire with it that would have to wait fails with ErrNested.
 func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T) error) error {

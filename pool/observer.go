@@ -34,8 +34,8 @@ type Tap struct {
 	// End is called after an operation, with the ctx that Begin returned.
 	End func(ctx context.Context, event Event)
 
-	// Leak is called once for a lease that has been held for Options.LeakAfter,
-	// and once more when that lease comes back.
+	// Leak is called once for a lease that has been held for Options.LeakAfter, by a goroutine of the pool,
+	// and once more when that lease comes back, by the one that ends it. Enabled has no say in it.
 	Leak func(leak Leak)
 
 	// Detach is called once, by Close: the pool has nothing more to tell
@@ -43,7 +43,8 @@ type Tap struct {
 	Detach func()
 }
 
-// Inspector is what an observer or a page may ask of a pool; every *Pool[T] is one.
+// Inspector is what an observer or a page may ask of a pool, of whatever values; every *Pool[T] is one.
+// Its methods are those of Pool, and may be called from any goroutine.
 type Inspector interface {
 	Name() string
 	Options() Options

@@ -9,6 +9,7 @@ import (
 )
 
 // Options of a pool. The zero Options are right for most.
+// A negative value is an error where nothing else is said of it.
 type Options struct {
 	// Name stands in errors, spans and metrics. Defaults to "pool".
 	Name string
@@ -27,19 +28,19 @@ type Options struct {
 	// past it Acquire fails at once with ErrSaturated. 0: no bound.
 	MaxWaiters int
 
-	// AcquireTimeout bounds an Acquire, waiting and building included.
+	// AcquireTimeout bounds what an Acquire waits, for a build as well; not the Check and Prepare hooks.
 	// Defaults to 5s; negative: the caller's ctx alone.
 	// It costs nothing where no wait is needed.
 	AcquireTimeout time.Duration
 
 	// MaintainEvery is how often idle values and leases are looked at.
-	// It runs only where a value is live
-	// and MaxIdleTime, MaxLifetime or LeakAfter is set. Defaults to 30s.
+	// It runs only where a value is live and MaxIdleTime, MaxLifetime or LeakAfter is set:
+	// what these say of idle values and of leases is noticed that much later. Defaults to 30s.
 	MaintainEvery time.Duration
 
 	// LeakAfter is the time from which on a lease is reported to the Observer, with its stack;
 	// it is reported again when it comes back. The pool never takes it back by itself.
-	// Taking the stack costs about half a microsecond an acquire. 0: off.
+	// Taking the stack costs more than the rest of an acquire that need not wait. 0: off.
 	LeakAfter time.Duration
 
 	// Policy is how long values live and how long hooks may take.

@@ -52,7 +52,7 @@ type Pool[T any] struct {
 }
 
 // New returns a pool of what hooks construct. It does no I/O and starts nothing:
-// the first value is built when somebody needs it.
+// the first value is built when somebody needs it. It calls Options.Observer.
 // The error names the hook that is missing or the option that is out of range.
 func New[T any](hooks resource.Hooks[T], options Options) (*Pool[T], error) {
 	options = options.withDefaults()
@@ -106,7 +106,7 @@ func (p *Pool[T]) Name() string { return p.options.Name }
 // MaxSize is that of New; Stats has the one that Resize set.
 func (p *Pool[T]) Options() Options { return p.options }
 
-// Figures returns what Options.Figures returns.
+// Figures returns what Options.Figures returns; nil where that is nil.
 func (p *Pool[T]) Figures() []Figure {
 	if p.options.Figures == nil {
 		return nil
@@ -114,7 +114,7 @@ func (p *Pool[T]) Figures() []Figure {
 	return p.options.Figures()
 }
 
-// Stats returns the pool's figures, all of one instant.
+// Stats returns the pool's figures, all of one instant. It takes one lock for a moment.
 func (p *Pool[T]) Stats() Stats {
 	s := p.gate.Snapshot(p.now())
 	stats := Stats{
@@ -132,9 +132,10 @@ func (p *Pool[T]) Stats() Stats {
 var _ [gate.MaxReasons - resource.Reasons]struct{} // every reason has a place in gate.Counts
 
 // Warm constructs what is missing until n values are live, those that are held or being built included,
-// all at the same time, and waits until that is done. It returns the first error of Construct,
-// that of ctx where it ends (what is being built goes on), and an error where n are not to be had,
-// since others are being destroyed. n must not exceed MaxSize.
+// all at the same time, and blocks until that is done. What is built lies ready, or goes to those who wait.
+//
+// The error is an *Error: the first one of Construct, that of ctx as for Acquire (what is being built goes on), ErrClosed,
+// that n exceeds MaxSize, or that n are not to be had, since others are being destroyed.
 func (p *Pool[T]) Warm(ctx context.Context, n int) error {
 	if size := p.gate.Max(); n > size {
 		return p.fail(Warm, fmt.Errorf("n is %d: it must not exceed MaxSize, which is %d", n, size))
@@ -199,7 +200,7 @@ func (p *Pool[T]) staleReason() resource.Reason {
 
 // Resize sets the maximum of live values. Growing lets waiters in at once.
 // Shrinking destroys idle values first, and held ones when they come back;
-// until then more than maxSize are live. It does not wait.
+// until then more than maxSize are live. It does not wait. The error is an *Error, where maxSize is not positive.
 func (p *Pool[T]) Resize(maxSize int) error {
 	if maxSize < 1 {
 		return p.fail(Resize, fmt.Errorf("maxSize is %d: it must be positive", maxSize))
@@ -211,16 +212,17 @@ func (p *Pool[T]) Resize(maxSize int) error {
 }
 
 // Suspend makes every Acquire from now on wait until Resume, within its own limits;
-// TryAcquire returns ErrUnavailable. Leases that are out may end.
+// TryAcquire returns ErrUnavailable. Leases that are out may end, and Warm builds. A second Suspend does nothing.
 func (p *Pool[T]) Suspend() { p.gate.Suspend() }
 
-// Resume undoes Suspend.
+// Resume undoes Suspend, however often that was called. Those who wait get what there is, first come, first served.
 func (p *Pool[T]) Resume() { p.gate.Resume() }
 
 // Close ends the pool: every Acquire from now on, and every one that waits, fails with ErrClosed,
 // idle values are destroyed, and held ones when they come back, whenever that is.
-// Close waits until no value is live, or until ctx ends: then it returns an Error
+// Close waits until no value is live, or until ctx ends: then it returns an *Error
 // that wraps ctx's and names the holders. It may be called again, and waits again.
+// What a Destroy hook returns is no error of Close: it is counted and observed.
 // With the ctx of Do, or of a hook other than Prepare, it does not wait, but returns ErrNested.
 func (p *Pool[T]) Close(ctx context.Context) error {
 	idle, drained := p.gate.Close()

@@ -17,9 +17,10 @@ import (
 // Check, Prepare and Reset run on their caller's goroutine and block it.
 type Hooks[T any] struct {
 	// Construct makes a value.
-	// Its ctx carries the values of the ctx that Acquire was called with,
+	// Its ctx carries the values of the ctx that Acquire or Warm was called with,
 	// ends with the pool, and after Policy.ConstructTimeout.
 	// It does not end with the caller: what is built goes to the next in line.
+	// Where it returns an error, so does the Acquire that waits for it.
 	Construct func(ctx context.Context) (T, error)
 
 	// Check reports whether value is still alive.
@@ -35,16 +36,17 @@ type Hooks[T any] struct {
 	Prepare func(ctx context.Context, value T) error
 
 	// Reset brings value back to the state in which the next caller expects it.
-	// It is called on release. Its ctx ends with the pool,
-	// and after Policy.ResetTimeout.
-	// Where it returns an error, value is destroyed.
+	// It is called on release, where value is to live on.
+	// Its ctx ends with the pool, and after Policy.ResetTimeout.
+	// Where it returns an error, value is destroyed, which Release does not say:
+	// it is counted and observed.
 	Reset func(ctx context.Context, value T) error
 
 	// Destroy ends value, and has to leave nothing of it behind:
 	// it is called once for every value that Construct returned
 	// and nobody detached.
 	// Its ctx ends after Policy.DestroyTimeout.
-	// An error is counted and observed.
+	// An error is counted and observed. nil: the value is dropped.
 	Destroy func(ctx context.Context, value T) error
 }
 

@@ -7,6 +7,7 @@ import (
 
 // Policy says how long a value may live, and how long its hooks may take.
 // The zero Policy limits nothing but the hooks.
+// A negative value is an error where nothing else is said of it.
 type Policy struct {
 	// MaxLifetime is the longest time from Construct on
 	// after which a value is still handed out. 0: no limit.

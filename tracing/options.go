@@ -58,6 +58,7 @@ const (
 //
 // When the pool is made, its Figures are asked for their names: of those each becomes a gauge.
 // Then they are asked at every collection. Closing the pool waits for a collection that is under way.
+// What OpenTelemetry refuses, such as the name of a figure, goes to its error handler; the rest goes on.
 func Observer(options Options) pool.Observer {
 	return func(p pool.Inspector) pool.Tap {
 		t := newTap(options, p)

@@ -95,7 +95,7 @@ func (p *Pool[T]) called(ctx context.Context, op pool.Op) error {
 }
 
 // Count returns how often a hook was called, whether it failed or not.
-// op is one of pool.Construct, Check, Prepare, Reset and Destroy. Acquires, leases and the rest are in Stats.
+// op is one of pool.Construct, Check, Prepare, Reset and Destroy; any other ends the test. Acquires, leases and the rest are in Stats.
 func (p *Pool[T]) Count(op pool.Op) int {
 	p.t.Helper()
 	p.hook(op)
@@ -105,7 +105,8 @@ func (p *Pool[T]) Count(op pool.Op) int {
 }
 
 // Fail makes a hook return err, from its next call on; nil makes it work again.
-// op is one of pool.Construct, Check, Prepare, Reset and Destroy, whether the pool was given such a hook or not.
+// op is one of pool.Construct, Check, Prepare, Reset and Destroy, whether the pool was given such a hook or not;
+// any other ends the test.
 // The pool's own does not run in its place, but Destroy, which has to end the value.
 // What Construct and Prepare return is what Acquire wraps.
 func (p *Pool[T]) Fail(op pool.Op, err error) {
@@ -117,7 +118,7 @@ func (p *Pool[T]) Fail(op pool.Op, err error) {
 	p.On(op, func(context.Context) error { return err })
 }
 
-// FailNext makes the next n calls of a hook return err. Else it is Fail.
+// FailNext makes the next n calls of a hook return err; those after them find it working. Else it is Fail.
 func (p *Pool[T]) FailNext(op pool.Op, n int, err error) {
 	p.t.Helper()
 	var mu sync.Mutex
@@ -132,7 +133,8 @@ func (p *Pool[T]) FailNext(op pool.Op, n int, err error) {
 }
 
 // On calls do before a hook, with its ctx, from its next call on: to return an error as Fail does,
-// to wait for the end of ctx, to hold the hook up, to panic. nil ends that.
+// to wait for the end of ctx, to hold the hook up, to panic. It replaces what Fail, FailNext or On said of that hook;
+// nil ends it. Destroy's own hook runs after do, whatever that does. do is called from any goroutine.
 func (p *Pool[T]) On(op pool.Op, do func(ctx context.Context) error) {
 	p.t.Helper()
 	p.hook(op)

@@ -18,8 +18,8 @@ import (
 
 // Page shows pools. Make one with New. Its methods may be called from any goroutine.
 type Page struct {
-	// SlowAfter is the time from which on an acquire is shown as slow.
-	// Set it before the first pool is made. Defaults to 100ms.
+	// SlowAfter is the time from which on an acquire is shown as slow; 0: every one is.
+	// Set it before the first pool is made. New sets it to 100ms.
 	SlowAfter time.Duration
 
 	mu     sync.Mutex // protects the following
@@ -63,7 +63,7 @@ func (p *Page) watching() []*watched {
 	return pools
 }
 
-// ServeHTTP answers a GET with the page, and with ?format=json with the same as JSON.
+// ServeHTTP answers GET and HEAD with the page, and with ?format=json with the same as JSON; any other method with 405.
 // It takes every pool's Stats, Holders and Figures, which holds none of them up.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

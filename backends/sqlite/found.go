@@ -25,7 +25,7 @@ const (
 	FoundTemp       // a temporary table, index, view or trigger
 	FoundAttach     // ATTACH or DETACH, by VACUUM as well
 	FoundPragma     // a pragma that was set
-	FoundFunction   // a function or collation that was registered
+	FoundFunction   // a function, collation or module of virtual tables that was registered, replaced or taken off
 	FoundAuthorizer // an authorizer that was set, or taken off
 	FoundSession    // a session that was not deleted
 	FoundStatements // more cached statements than Options.MaxStatements

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -203,8 +204,13 @@ func (h *handle) install() error {
 	lib.Xsqlite3_commit_hook(h.tls, h.db, function(commitHook), at)
 	lib.Xsqlite3_wal_hook(h.tls, h.db, function(walHook), at)
 	lib.Xsqlite3_rollback_hook(h.tls, h.db, function(rollbackHook), at)
-	lib.Xsqlite3_set_authorizer(h.tls, h.db, function(authorizer), at)
+	h.authorize()
 	return h.prepareControl()
+}
+
+// authorize makes authorizer the authorizer.
+func (h *handle) authorize() {
+	lib.Xsqlite3_set_authorizer(h.tls, h.db, function(authorizer), h.address())
 }
 
 func (h *handle) prepareControl() error {
@@ -244,6 +250,11 @@ func (h *handle) uninstall() (err error) {
 	}
 	if h.cell == nil {
 		return nil
+	}
+	if closed { // its transaction, too, is open still
+		h.statements(tls, func(stmt uintptr) { lib.Xsqlite3_reset(tls, stmt) })
+		lib.Xsqlite3_set_authorizer(tls, h.db, 0, 0)
+		lib.Xsqlite3_step(tls, h.control[rollback])
 	}
 	h.finalizeControl(tls)
 	lib.Xsqlite3_busy_handler(tls, h.db, 0, 0)
@@ -323,17 +334,15 @@ func (h *handle) idle() bool {
 }
 
 // statements calls see with every statement of either kind.
-func (h *handle) statements(see func(stmt uintptr)) {
-	var next uintptr
-	for stmt := lib.Xsqlite3_next_stmt(h.tls, h.db, 0); stmt != 0; stmt = next {
-		next = lib.Xsqlite3_next_stmt(h.tls, h.db, stmt)
+func (h *handle) statements(tls *libc.TLS, see func(stmt uintptr)) {
+	for stmt := lib.Xsqlite3_next_stmt(tls, h.db, 0); stmt != 0; stmt = lib.Xsqlite3_next_stmt(tls, h.db, stmt) {
 		see(stmt)
 	}
 }
 
 // busyStatement returns the text of a statement in the middle of its rows. A blob's is empty.
 func (h *handle) busyStatement() (sql string) {
-	h.statements(func(stmt uintptr) {
+	h.statements(h.tls, func(stmt uintptr) {
 		if sql == "" && lib.Xsqlite3_stmt_busy(h.tls, stmt) != 0 {
 			sql = libc.GoString(lib.Xsqlite3_sql(h.tls, stmt))
 		}
@@ -348,7 +357,7 @@ func (h *handle) resetBusy() {
 			_ = stmt.Reset() // repeats the error of its last step
 		}
 	}
-	h.statements(func(stmt uintptr) {
+	h.statements(h.tls, func(stmt uintptr) {
 		if lib.Xsqlite3_stmt_busy(h.tls, stmt) != 0 {
 			lib.Xsqlite3_reset(h.tls, stmt)
 		}
@@ -360,11 +369,11 @@ func (h *handle) resetBusy() {
 func (h *handle) unfinalized(most int) (texts []string, count int) {
 	tls := libc.NewTLS()
 	defer tls.Close()
-	for stmt := lib.Xsqlite3_next_stmt(tls, h.db, 0); stmt != 0; stmt = lib.Xsqlite3_next_stmt(tls, h.db, stmt) {
+	h.statements(tls, func(stmt uintptr) {
 		if count++; count <= most {
 			texts = append(texts, libc.GoString(lib.Xsqlite3_sql(tls, stmt)))
 		}
-	}
+	})
 	return texts, count
 }
 
@@ -377,17 +386,56 @@ func (h *handle) setLimits(all limits) { h.sqlite3().FaLimit = all }
 
 // settings is what else a connection must have when it is released, in one comparison.
 type settings struct {
-	flags                 uint64 // of db_config and the pragmas that are on or off
-	functions, collations uint32
-	sessions              uintptr
+	flags      uint64 // of db_config and the pragmas that are on or off
+	registered digest // functions, collations and modules: to replace one leaves their number as it was
+	sessions   uintptr
+	temp       bool // there is something in the temporary database
 }
 
 func (h *handle) settings() settings {
 	db := h.sqlite3()
-	return settings{
-		flags:     db.Fflags,
-		functions: uint32(db.FaFunc.Fcount), collations: uint32(db.FaCollSeq.Fcount),
-		sessions: db.FpPreUpdateArg,
+	s := settings{flags: db.Fflags, sessions: db.FpPreUpdateArg}
+	if temp := (*[2]lib.TDb)(pointer(db.FaDb))[1].FpBt; temp != 0 {
+		s.temp = (*lib.TBtShared)(pointer((*lib.TBtree)(pointer(temp)).FpBt)).FnPage > 0
+	}
+	for at := db.FaFunc.Ffirst; at != 0; {
+		element := (*lib.THashElem)(pointer(at))
+		for at := element.Fdata; at != 0; {
+			f := (*lib.TFuncDef)(pointer(at))
+			s.registered.add(uintptr(f.FnArg), f.FpUserData, f.FxSFunc, f.FxFinalize)
+			at = f.FpNext
+		}
+		at = element.Fnext
+	}
+	for at := db.FaCollSeq.Ffirst; at != 0; {
+		element := (*lib.THashElem)(pointer(at))
+		for _, c := range (*[3]lib.TCollSeq)(pointer(element.Fdata)) { // one for each encoding
+			s.registered.add(c.FpUser, c.FxCmp)
+		}
+		at = element.Fnext
+	}
+	for at := db.FaModule.Ffirst; at != 0; {
+		element := (*lib.THashElem)(pointer(at))
+		if m := (*lib.TModule)(pointer(element.Fdata)); !lazy(m) {
+			s.registered.add(m.FpModule, m.FpAux)
+		}
+		at = element.Fnext
+	}
+	return s
+}
+
+// lazy reports whether SQLite registered the module by itself, when it was first used.
+func lazy(m *lib.TModule) bool {
+	begins := *(*[2]byte)(pointer(m.FzName))
+	return m.FxDestroy == 0 && (begins == [2]byte{'p', 'r'} || begins == [2]byte{'j', 's'}) // pragma_table_info, json_each
+}
+
+// digest tells one list of numbers from another.
+type digest uint64
+
+func (d *digest) add(all ...uintptr) {
+	for _, one := range all {
+		*d = (*d ^ digest(one)) * 1099511628211 // of FNV
 	}
 }
 
@@ -496,7 +544,8 @@ func busyHandler(_ *libc.TLS, at uintptr, count int32) int32 {
 	return 0
 }
 
-// authorizer is asked when a statement is prepared. It allows everything, and marks what taints.
+// authorizer is asked when a statement is prepared. It marks what taints,
+// and allows everything but what would reach further than the connection.
 func authorizer(_ *libc.TLS, at uintptr, op int32, first, second, database, _ uintptr) int32 {
 	switch op { // the many, without reading a text
 	case lib.SQLITE_READ, lib.SQLITE_SELECT, lib.SQLITE_INSERT, lib.SQLITE_UPDATE, lib.SQLITE_DELETE,
@@ -504,6 +553,9 @@ func authorizer(_ *libc.TLS, at uintptr, op int32, first, second, database, _ ui
 		return lib.SQLITE_OK
 	}
 	name := libc.GoString(first)
+	if op == lib.SQLITE_PRAGMA && second != 0 && processWide[strings.ToLower(name)] {
+		return lib.SQLITE_DENY
+	}
 	if kind, tainted := taints(sqlite.OpType(op), name, second != 0, libc.GoString(database)); tainted {
 		(*cell)(pointer(at)).taint |= 1 << kind
 		if s, ok := stateAt(at); ok {

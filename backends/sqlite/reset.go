@@ -44,6 +44,10 @@ func (s *state) reset(ctx context.Context) error {
 		found.add(s, FoundStatement, s.busyStatement())
 		s.resetBusy()
 	}
+	if !s.authorized() { // another one may forbid ROLLBACK
+		found.add(s, FoundAuthorizer, "")
+		s.authorize()
+	}
 	if !s.autocommit() {
 		found.add(s, FoundTransaction, "")
 		_ = s.run(rollback) // probe looks again
@@ -87,9 +91,6 @@ func (s *state) changed() bool {
 
 // inspect looks for what can't be undone.
 func (s *state) inspect(found *findings) {
-	if !s.authorized() {
-		found.add(s, FoundAuthorizer, "")
-	}
 	if taint := s.taint(); taint != 0 {
 		for kind := range Kinds {
 			if taint&(1<<kind) != 0 {
@@ -101,8 +102,12 @@ func (s *state) inspect(found *findings) {
 		switch {
 		case now.sessions != s.settings.sessions:
 			found.add(s, FoundSession, "")
-		case now.functions != s.settings.functions || now.collations != s.settings.collations:
+		case now.registered != s.settings.registered:
 			found.add(s, FoundFunction, "")
+		case now.temp != s.settings.temp:
+			if s.taint()&(1<<FoundTemp) == 0 {
+				found.add(s, FoundTemp, "")
+			}
 		case s.taint()&(1<<FoundPragma) == 0:
 			found.add(s, FoundPragma, "a flag of the connection")
 		}

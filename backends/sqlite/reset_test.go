@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +43,15 @@ func stepOnce(conn *Conn, cached bool, sql string) error {
 	return err
 }
 
+func register(conn *Conn, name string, args int) error {
+	return conn.CreateFunction(name, &sqlite.FunctionImpl{NArgs: args, Scalar: func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) { return sqlite.Value{}, nil }})
+}
+
+// broken is a module of virtual tables of which none can be made.
+var broken = &sqlite.Module{Connect: func(*Conn, *sqlite.VTableConnectOptions) (sqlite.VTable, *sqlite.VTableConfig, error) {
+	return nil, nil, errors.New("broken")
+}}
+
 // all is every way to be careless that can be mended, or costs the connection. The table is t (id INTEGER PRIMARY KEY, x).
 var all = []careless{
 	script("nothing", ""),
@@ -48,7 +59,7 @@ var all = []careless{
 	script("a write", "INSERT INTO t (x) VALUES (1)"),
 	script("a transaction of its own", "BEGIN; INSERT INTO t (x) VALUES (1); COMMIT"),
 	script("a savepoint of its own", "SAVEPOINT a; INSERT INTO t (x) VALUES (1); RELEASE a"),
-	script("tells", "PRAGMA table_info(t); PRAGMA cache_size; PRAGMA user_version=3; PRAGMA foreign_key_check; PRAGMA integrity_check(3); PRAGMA optimize; SELECT * FROM pragma_table_info('t'); SELECT * FROM pragma_index_list('t')"),
+	script("tells", "PRAGMA table_info(t); PRAGMA cache_size; PRAGMA user_version=3; PRAGMA foreign_key_check; PRAGMA integrity_check(3); PRAGMA optimize; SELECT * FROM pragma_table_info('t'); SELECT * FROM pragma_index_list('t'); SELECT * FROM json_each('[1]'); SELECT * FROM sqlite_temp_schema"),
 	script("a schema", "CREATE TABLE IF NOT EXISTS u (y); CREATE INDEX IF NOT EXISTS i ON u (y); ANALYZE; DROP INDEX i; REINDEX"),
 
 	{"a cached SELECT", func(conn *Conn) error { return stepOnce(conn, true, "SELECT * FROM t") }, []Kind{FoundStatement}},
@@ -91,10 +102,32 @@ var all = []careless{
 		h := newHandle(conn)
 		return h.setDefensive(false)
 	}, []Kind{FoundPragma}},
-	{"a function", func(conn *Conn) error {
-		return conn.CreateFunction("careless", &sqlite.FunctionImpl{NArgs: 0, Scalar: func(sqlite.Context, []sqlite.Value) (sqlite.Value, error) { return sqlite.Value{}, nil }})
-	}, []Kind{FoundFunction}},
+	{"a function", func(conn *Conn) error { return register(conn, "careless", 0) }, []Kind{FoundFunction}},
 	{"a collation", func(conn *Conn) error { return conn.SetCollation("careless", func(a, b string) int { return 0 }) }, []Kind{FoundFunction}},
+	{"a function in the place of another", func(conn *Conn) error { return register(conn, "fts5_source_id", 0) }, []Kind{FoundFunction}},
+	{"a function with the name of another", func(conn *Conn) error { return register(conn, "fts5_source_id", 1) }, []Kind{FoundFunction}},
+	{"a collation in the place of SQLite's", func(conn *Conn) error { return conn.SetCollation("NOCASE", strings.Compare) }, []Kind{FoundFunction}},
+	{"a collation of SQLite's that is taken off", func(conn *Conn) error { return conn.SetCollation("RTRIM", nil) }, []Kind{FoundFunction}},
+	{"a module", func(conn *Conn) error { return conn.SetModule("careless", broken) }, []Kind{FoundFunction}},
+	{"a module in the place of SQLite's", func(conn *Conn) error { return conn.SetModule("fts5", broken) }, []Kind{FoundFunction}},
+	{"a module in the place of one that comes when it is used", func(conn *Conn) error { return conn.SetModule("json_each", broken) }, []Kind{FoundFunction}},
+	{"a module that is taken off", func(conn *Conn) error { return conn.SetModule("rtree", nil) }, []Kind{FoundFunction}},
+	{"a backup into the temporary database", func(conn *Conn) (err error) {
+		other, err := openConn(":memory:", sqlite.OpenReadWrite)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closeConn(other)) }()
+		if err := run(other, "CREATE TABLE other (x)"); err != nil {
+			return err
+		}
+		backup, err := sqlite.NewBackup(conn, "temp", other, "main")
+		if err != nil {
+			return err
+		}
+		_, err = backup.Step(-1)
+		return errors.Join(err, backup.Close())
+	}, []Kind{FoundTemp}},
 	{"an authorizer", func(conn *Conn) error {
 		return conn.SetAuthorizer(sqlite.AuthorizeFunc(func(sqlite.Action) sqlite.AuthResult { return sqlite.AuthResultOK }))
 	}, []Kind{FoundAuthorizer}},
@@ -274,6 +307,50 @@ func TestRow6ClosedByItsBorrower(t *testing.T) {
 	assert.EqualValues(t, 1, s.db.found[FoundClosed].Load())
 	require.NoError(t, s.end(t.Context()))
 	assert.Zero(t, descriptors(t, file), "nothing is left open")
+}
+
+// A Conn that its borrower closed while a statement was open is open still, below.
+func TestClosedByItsBorrowerHoldsNoLock(t *testing.T) {
+	for _, careless := range []string{"INSERT INTO t (x) VALUES (4), (5) RETURNING id", "SELECT * FROM t"} {
+		s := table(t, Options{BusyTimeout: -1})
+		do(t, s.conn, "BEGIN IMMEDIATE")
+		require.NoError(t, stepOnce(s.conn, false, careless))
+		_ = s.conn.Close() // fails
+		other := sibling(t, s, Writer)
+		assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(run(other.conn, "BEGIN IMMEDIATE")).ToPrimary(), "as long as it is held")
+		require.ErrorIs(t, s.reset(t.Context()), errClosed)
+		require.ErrorAs(t, s.end(t.Context()), new(*UnfinalizedError))
+		do(t, other.conn, "BEGIN IMMEDIATE; COMMIT")
+		assert.Equal(t, "3", get(t, other.conn, "SELECT count(*) FROM t"))
+	}
+}
+
+// An authorizer that forbids everything forbids the ROLLBACK as well, and a Close that fails does not roll back.
+func TestAnAuthorizerKeepsNoLock(t *testing.T) {
+	for _, reset := range []bool{true, false} {
+		s := table(t, Options{BusyTimeout: -1})
+		do(t, s.conn, "BEGIN IMMEDIATE")
+		require.NoError(t, stepOnce(s.conn, false, "INSERT INTO t (x) VALUES (4), (5) RETURNING id"))
+		require.NoError(t, s.conn.SetAuthorizer(sqlite.AuthorizeFunc(func(sqlite.Action) sqlite.AuthResult { return sqlite.AuthResultDeny })))
+		other := sibling(t, s, Writer)
+		if reset {
+			require.ErrorContains(t, s.reset(t.Context()), "authorizer")
+			do(t, other.conn, "BEGIN IMMEDIATE; COMMIT")
+		}
+		require.ErrorAs(t, s.end(t.Context()), new(*UnfinalizedError))
+		do(t, other.conn, "BEGIN IMMEDIATE; COMMIT")
+	}
+}
+
+// To destroy the connection would not undo what is set for the whole process.
+func TestPragmasOfTheWholeProcessAreRefused(t *testing.T) {
+	s := table(t, Options{Setup: func(_ context.Context, conn *Conn) error { return run(conn, "PRAGMA soft_heap_limit=0") }})
+	for name := range processWide {
+		err := run(s.conn, "PRAGMA Main."+strings.ToUpper(name)+"='1'")
+		assert.Equal(t, sqlite.ResultAuth, sqlite.ErrCode(err), name)
+		do(t, s.conn, "PRAGMA "+name)
+	}
+	require.NoError(t, s.reset(t.Context()))
 }
 
 func TestSetupIsTheBaseline(t *testing.T) {

@@ -117,8 +117,9 @@ func (s *state) end(ctx context.Context) error {
 	} else {
 		s.refuseCommits(false)
 		s.resetBusy()
-		if !s.autocommit() {
-			_ = s.run(rollback) // Close does it, too
+		if !s.autocommit() { // Close does it, too, unless it fails
+			s.authorize() // the borrower's may forbid it
+			_ = s.run(rollback)
 		}
 		if s.interrupted() { // that would keep the last connection from its checkpoint, and leave the log behind
 			s.rearm()

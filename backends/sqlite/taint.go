@@ -35,3 +35,9 @@ var harmless = map[string]bool{
 	"schema_version": true, "shrink_memory": true, "stats": true, "table_info": true,
 	"table_list": true, "table_xinfo": true, "user_version": true, "wal_checkpoint": true,
 }
+
+// processWide are the pragmas that set something for every connection of the process, of other databases as well.
+// They are refused; Options.Pragmas and Options.Setup may set them.
+var processWide = map[string]bool{
+	"data_store_directory": true, "hard_heap_limit": true, "soft_heap_limit": true, "temp_store_directory": true,
+}

@@ -1,0 +1,112 @@
+// Sells the 100 seats of a hall at four counters.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	directory, err := os.MkdirTemp("", "seats-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(directory)
+	conns, err := sqlitex.NewPool(filepath.Join(directory, "seats.db"), sqlitex.PoolOptions{PoolSize: 4})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conns.Close()) }()
+	hall := &hall{conns}
+	if err := hall.create(ctx); err != nil {
+		return err
+	}
+	var counters errgroup.Group
+	for counter := range 4 {
+		counters.Go(func() error {
+			for buyer := range 30 {
+				if _, err := hall.sell(ctx, fmt.Sprintf("buyer %d at counter %d", buyer, counter)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := counters.Wait(); err != nil {
+		return err
+	}
+	sold, buyers, err := hall.count(ctx)
+	fmt.Printf("%d seats sold to %d of 120 buyers\n", sold, buyers)
+	return err
+}
+
+type hall struct {
+	conns *sqlitex.Pool
+}
+
+func (h *hall) create(ctx context.Context) error {
+	conn, err := h.conns.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.conns.Put(conn)
+	return sqlitex.ExecuteScript(conn, `
+		CREATE TABLE seats (id INTEGER PRIMARY KEY, buyer TEXT);
+		WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 100)
+		INSERT INTO seats (id) SELECT id FROM n;
+	`, nil)
+}
+
+// sell sells the next free seat and returns its number, 0 where there is none.
+func (h *hall) sell(ctx context.Context, buyer string) (seat int64, err error) {
+	conn, err := h.conns.Take(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer h.conns.Put(conn)
+	end, err := sqlitex.ImmediateTransaction(conn)
+	if err != nil {
+		return 0, err
+	}
+	defer end(&err)
+	return sellNext(conn, buyer)
+}
+
+// sellNext is what sell does in its transaction.
+func sellNext(conn *sqlite.Conn, buyer string) (seat int64, err error) {
+	seat, err = sqlitex.ResultInt64(conn.Prep("SELECT coalesce(min(id), 0) FROM seats WHERE buyer IS NULL"))
+	if err != nil || seat == 0 {
+		return 0, err
+	}
+	return seat, sqlitex.Execute(conn, "UPDATE seats SET buyer = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{buyer, seat}})
+}
+
+// count returns how many seats are sold, and to how many buyers.
+func (h *hall) count(ctx context.Context) (sold, buyers int64, err error) {
+	conn, err := h.conns.Take(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer h.conns.Put(conn)
+	err = sqlitex.Execute(conn, "SELECT count(buyer), count(DISTINCT buyer) FROM seats", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			sold, buyers = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
+			return nil
+		},
+	})
+	return sold, buyers, err
+}

@@ -29,6 +29,7 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 // Error is the error of every method of a pool that returns one, as an *Error:
 // which pool, doing what, how it stood then, and why.
 // The error of a hook is wrapped; an error of the function given to Do is returned as it is.
+// Its text is for logs: it can have the names of files and functions, and what a hook returned.
 type Error struct {
 	Pool    string   // Options.Name
 	Op      Op       // what failed
@@ -125,7 +126,8 @@ func (h Holder) String() string {
 	return text
 }
 
-// PanicError is what the panic of a hook becomes.
+// PanicError is what the panic of a hook becomes: in the error of Acquire where that waits for the hook,
+// and in Event.Err.
 type PanicError struct {
 	Op    Op
 	Value any    // what it panicked with; nil after runtime.Goexit

@@ -8,8 +8,9 @@ import (
 )
 
 // Lease is one acquired value. It is a small value: copy it freely, all copies are the same lease.
-// It ends once, by Release, Discard or Detach, from any goroutine;
-// what comes later does nothing, even when another caller holds the value by then.
+// It ends once, by Release, Discard or Detach, from any goroutine.
+// A later Release or Discard does nothing, even when another caller holds the value by then;
+// a later Value or Detach panics.
 // The zero Lease has ended.
 type Lease[T any] struct {
 	entry *entry[T]
@@ -34,8 +35,8 @@ func (l Lease[T]) ID() uint64 {
 	return l.entry.id
 }
 
-// Release ends the lease and returns the value to the pool. It runs the Reset hook,
-// with Policy.ResetTimeout, and otherwise does not block.
+// Release ends the lease and returns the value to the pool, which destroys it in the background
+// where it has reached a limit. It runs the Reset hook, with Policy.ResetTimeout, and otherwise does not block.
 func (l Lease[T]) Release() {
 	if l.end() {
 		l.entry.pool.release(l.entry, resource.None)

@@ -91,12 +91,12 @@ type Event struct {
 	Op        Op
 	ID        uint64          // of the value, unique in its pool, from 1; 0: there is none
 	Took      time.Duration   // End: how long the operation took
-	Held      time.Duration   // Release: how long the lease was held
+	Held      time.Duration   // Release, at its End: how long the lease was held
 	Source    Source          // Acquire, when it succeeded: where the value came from
-	Outcome   Outcome         // Release: what became of the value
+	Outcome   Outcome         // Release, at its End: what became of the value
 	Discarded int             // Acquire: how many values were retired before one was right
 	Batch     int             // SQLite's Batch: how many works shared the transaction
-	Reason    resource.Reason // Destroy, and Release where it destroys: why
+	Reason    resource.Reason // Destroy, and the End of a Release that destroys: why
 	Err       error           // End: what the caller got, or what the hook returned
 }
 

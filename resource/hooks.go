@@ -10,7 +10,8 @@ import (
 //
 // The hooks of one value are never called at the same time;
 // those of different values are.
-// A hook that panics or calls [runtime.Goexit] costs its value and nothing else.
+// A hook that panics or calls [runtime.Goexit] costs its value and nothing else
+// (but Goexit in Check, Prepare or Reset ends the goroutine of its caller, too).
 // A hook should return when its ctx ends, and must not keep it
 // (but Prepare, whose ctx is the caller's own).
 // Construct and Destroy are abandoned where they do not;

@@ -32,7 +32,7 @@ type Policy struct {
 	CheckAfterIdle time.Duration
 
 	// ConstructTimeout ends Construct's ctx; a Construct that has not returned
-	// by then is abandoned. Defaults to 30s; negative: none.
+	// 100 ms later is abandoned. Defaults to 30s; negative: none.
 	ConstructTimeout time.Duration
 
 	// CheckTimeout ends Check's ctx. Defaults to 5s.
@@ -42,7 +42,7 @@ type Policy struct {
 	ResetTimeout time.Duration
 
 	// DestroyTimeout ends Destroy's ctx; a Destroy that has not returned
-	// by then is abandoned. Defaults to 15s.
+	// 100 ms later is abandoned. Defaults to 15s.
 	DestroyTimeout time.Duration
 }
 

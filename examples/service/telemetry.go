@@ -31,7 +31,14 @@ func telemetry(ctx context.Context) (page http.Handler, flush func(), err error)
 			}
 		}
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { slog.Warn("telemetry", "err", err) }))
+	tick := time.Tick(5 * time.Second) // a collector that is away does not flood the log
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		select {
+		case <-tick:
+			slog.Warn("telemetry", "err", err)
+		default:
+		}
+	}))
 	spans, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
 		return nil, nil, err

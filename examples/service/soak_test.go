@@ -65,7 +65,9 @@ func TestSoak(t *testing.T) {
 	db, err := sqlite.Open(t.Context(), path, settings)
 	require.NoError(t, err)
 
-	s := &soak{url: "http://" + listener.Addr().String(), address: listener.Addr().String(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakers}}}
+	s := &soak{url: "http://" + listener.Addr().String(), address: listener.Addr().String()}
+	// Idle for less long than the service lets them be: so no request meets a connection that is just being closed.
+	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakers, IdleConnTimeout: 5 * time.Second}}
 	all := http.NewServeMux()
 	all.Handle("/", handler(db, page, metrics))
 	all.Handle(yardstick, ruler)

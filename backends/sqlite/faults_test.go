@@ -363,7 +363,11 @@ func TestFaultReplaced(t *testing.T) {
 				require.NoError(t, db.Read(t.Context(), func(ctx context.Context, conn *Conn) error {
 					require.NoError(t, countRows(ctx, conn))
 					replace()
-					require.Eventually(t, func() bool { return db.Writer().Stats().Destroying == 1 }, 10*time.Second, time.Millisecond)
+					require.Eventually(t, func() bool { // its pages are in the file, and only the snapshot keeps it from being emptied
+						old, err := os.Stat(file + ".old")
+						return err == nil && old.Size() > 1<<20-1<<16
+					}, 10*time.Second, time.Millisecond)
+					<-time.After(10 * time.Millisecond)
 					return nil
 				}))
 			} else {

@@ -96,13 +96,25 @@ func (s *state) glance() error {
 
 // settle moves what the log has into the file that it belongs to, where another one is at its path:
 // SQLite would leave the log there as it is, and the next one to open the other file would take it for that one's.
-// It waits for readers as a statement does. The connection is about to be closed.
-func (s *state) settle() {
+// Snapshots that are in the way it waits for as for a lock, until ctx ends. The connection is about to be closed.
+func (s *state) settle(ctx context.Context) {
 	if s.mode != Writer || !errors.Is(s.inPlace(), ErrReplaced) {
 		return
 	}
-	s.patient = true
-	_, _ = s.checkpoint("TRUNCATE")
+	for began := time.Now(); ; {
+		done, err := s.checkpoint("TRUNCATE")
+		rest := s.db.options.BusyTimeout - time.Since(began)
+		if err != nil || done.Complete || rest <= 0 {
+			return
+		}
+		timer := time.NewTimer(min(delays[3], rest))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
 }
 
 // fresh returns an error where a connection of the same age was found to be broken.

@@ -125,7 +125,7 @@ func (s *state) end(ctx context.Context) error {
 			s.rearm()
 			_ = s.probe() // the first statement after an interrupt ends it
 		}
-		s.settle()
+		s.settle(ctx)
 		_ = s.uninstall() // fails only where it closes
 		err = closeConn(s.conn)
 	}

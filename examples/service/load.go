@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -31,6 +32,9 @@ func drive(ctx context.Context, url string) {
 		began := time.Now()
 		response, err := client.Do(request)
 		if err != nil {
+			if ctx.Err() == nil {
+				slog.Warn("no answer", "err", err)
+			}
 			return sent
 		}
 		defer response.Body.Close()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -41,11 +42,11 @@ func telemetry(ctx context.Context) (page http.Handler, flush func(), err error)
 	}))
 	spans, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("OTEL_TRACES_EXPORTER and its like: %w", err)
 	}
 	pushed, err := autoexport.NewMetricReader(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("OTEL_METRICS_EXPORTER and its like: %w", err)
 	}
 	scraped, err := exporter.New()
 	if err != nil {

@@ -253,7 +253,10 @@ func TestKill(t *testing.T) {
 		acknowledged += len(c.acked) - was
 		c.audit(t)
 		if round%each == each-1 {
-			total.complete, total.absent, total.early, total.leftovers = total.complete+c.complete, total.absent+c.absent, total.early+c.early, total.leftovers+c.leftovers
+			total.complete += c.complete
+			total.absent += c.absent
+			total.early += c.early
+			total.leftovers += c.leftovers
 			require.NoError(t, os.Remove(c.file))
 		}
 	}

@@ -271,12 +271,12 @@ func TestFaultFullDisk(t *testing.T) {
 		do:   func(t *testing.T, file string) func() { return fillUp(t, filepath.Dir(file)) },
 
 		oldWrite: full, freshWrites: full,
-	}.befall(t, filepath.Join(smallDiskOf(t, "4m"), "app.db"))
+	}.befall(t, filepath.Join(diskOf(t, "4m"), "app.db"))
 }
 
 // A checkpoint and a Close on a full disk leave the log as it is, and the next Open takes it up.
 func TestFaultFullDiskAtTheEnd(t *testing.T) {
-	directory := smallDiskOf(t, "4m")
+	directory := diskOf(t, "4m")
 	file := filepath.Join(directory, "app.db")
 	db := faulty(t, file)
 	undo := fillUp(t, directory)
@@ -293,7 +293,7 @@ func TestFaultFullDiskAtTheEnd(t *testing.T) {
 
 // An Open on a full disk, of a database without a log and of a new one.
 func TestFaultFullDiskAtOpen(t *testing.T) {
-	directory := smallDiskOf(t, "4m")
+	directory := diskOf(t, "4m")
 	file := filepath.Join(directory, "app.db")
 	closed(t, file)
 	undo := fillUp(t, directory)
@@ -309,7 +309,7 @@ func TestFaultFullDiskAtOpen(t *testing.T) {
 
 // A disk that is mounted read-only.
 func TestFaultReadOnlyDisk(t *testing.T) {
-	directory := smallDiskOf(t, "4m")
+	directory := diskOf(t, "4m")
 	file := filepath.Join(directory, "app.db")
 	closed(t, file)
 	remount := func(flags uintptr) {
@@ -324,15 +324,4 @@ func TestFaultReadOnlyDisk(t *testing.T) {
 	verdict{is: syscall.EROFS, step: "create"}.of(t, "Open of a new one", err)
 	remount(0)
 	opens(t, file, 256)
-}
-
-// smallDiskOf returns a directory on a disk of that size.
-func smallDiskOf(t *testing.T, size string) string {
-	t.Helper()
-	directory := t.TempDir()
-	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("this machine lets nobody mount a small disk: %v", err)
-	}
-	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(directory, 0)) })
-	return directory
 }

@@ -12,10 +12,13 @@ import (
 )
 
 // smallDisk returns a directory on a disk of 1 MiB.
-func smallDisk(t *testing.T) string {
+func smallDisk(t *testing.T) string { return diskOf(t, "1m") }
+
+// diskOf returns a directory on a disk of that size.
+func diskOf(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skipf("this machine lets nobody mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, 0)) })

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/headpond/headpond/backends/sqlite"
 	"github.com/headpond/headpond/pool"
@@ -90,6 +92,22 @@ func ExampleOpenError() {
 	// Output:
 	// true writer look
 	// true
+}
+
+// What telemetry may have of the error: a name without the path.
+func ExampleOpenError_ErrorType() {
+	ctx := context.Background()
+	path, remove := newFile()
+	defer remove()
+	if err := os.WriteFile(path, []byte(strings.Repeat("a letter\n", 100)), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	_, err := sqlite.Open(ctx, path, sqlite.Options{})
+	var failed *sqlite.OpenError
+	if errors.As(err, &failed) {
+		fmt.Println(failed.ErrorType(), errors.Is(err, sqlite.ErrNotDatabase))
+	}
+	// Output: SQLITE_NOTADB true
 }
 
 // A finding on a reader or the writer, as a log could have it.

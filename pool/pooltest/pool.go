@@ -74,7 +74,7 @@ func (p *Pool[T]) faulty() resource.Hooks[T] {
 		Prepare: use(pool.Prepare, p.hooks.Prepare),
 		Reset:   use(pool.Reset, p.hooks.Reset),
 		Destroy: func(ctx context.Context, value T) (err error) {
-			if p.hooks.Destroy != nil { // first: whatever becomes of it, the value must end
+			if p.hooks.Destroy != nil { // deferred: whatever the fault does, the value must end
 				defer func() { err = errors.Join(p.hooks.Destroy(ctx, value), err) }()
 			}
 			return p.called(ctx, pool.Destroy)

@@ -342,6 +342,30 @@ func TestAnAuthorizerKeepsNoLock(t *testing.T) {
 	}
 }
 
+// A backup into the connection writes while it is in autocommit, and one from it keeps it from closing.
+func TestBackupsKeepNoLock(t *testing.T) {
+	s := table(t, Options{BusyTimeout: -1})
+	from, err := openConn(":memory:", sqlite.OpenReadWrite)
+	require.NoError(t, err)
+	do(t, from, "CREATE TABLE u (x)")
+	into, err := openConn(":memory:", sqlite.OpenReadWrite)
+	require.NoError(t, err)
+	writes, err := sqlite.NewBackup(s.conn, "main", from, "main")
+	require.NoError(t, err)
+	_, err = writes.Step(0)
+	require.NoError(t, err)
+	reads, err := sqlite.NewBackup(into, "main", s.conn, "main")
+	require.NoError(t, err)
+	other := sibling(t, s, Writer)
+	assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(run(other.conn, "BEGIN IMMEDIATE")).ToPrimary(), "as long as it is held")
+
+	require.ErrorContains(t, s.reset(t.Context()), "wedged")
+	require.ErrorAs(t, s.end(t.Context()), new(*UnfinalizedError))
+	do(t, other.conn, "BEGIN IMMEDIATE; COMMIT")
+	require.NoError(t, reads.Close())
+	require.NoError(t, closeConn(into))
+}
+
 // To destroy the connection would not undo what is set for the whole process.
 func TestPragmasOfTheWholeProcessAreRefused(t *testing.T) {
 	s := table(t, Options{Setup: func(_ context.Context, conn *Conn) error { return run(conn, "PRAGMA soft_heap_limit=0") }})

@@ -117,8 +117,9 @@ func (s *state) end(ctx context.Context) error {
 	} else {
 		s.refuseCommits(false)
 		s.resetBusy()
-		if !s.autocommit() { // Close does it, too, unless it fails
-			s.authorize() // the borrower's may forbid it
+		if !s.idle() { // Close does it, too, unless it fails
+			s.authorize()    // the borrower's may forbid it
+			_ = s.run(begin) // fails, but where a backup writes into the connection: that is in autocommit
 			_ = s.run(rollback)
 		}
 		if s.interrupted() { // that would keep the last connection from its checkpoint, and leave the log behind

@@ -210,7 +210,9 @@ func ExampleDB_Write() {
 // A write inside a read would wait for itself sooner or later: it fails at once.
 func ExampleDB_Write_nested() {
 	ctx := context.Background()
-	db, err := sqlite.OpenMemory(ctx, sqlite.Options{Schema: schema})
+	path, remove := newFile()
+	defer remove()
+	db, err := sqlite.Open(ctx, path, sqlite.Options{Schema: schema})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -135,6 +135,7 @@ func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "orders.db")
 	for range 2 {
 		require.NoError(t, run(t.Context(), path, "127.0.0.1:0", time.Second, 200*time.Millisecond))
+		assert.NoFileExists(t, path+"-wal", "the last checkpoint has emptied it")
 	}
 	assert.NotEmpty(t, stored(t, path))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -402,16 +402,15 @@ func (h *handle) settings() settings {
 		element := (*lib.THashElem)(pointer(at))
 		for at := element.Fdata; at != 0; {
 			f := (*lib.TFuncDef)(pointer(at))
-			s.registered.add(uintptr(f.FnArg), f.FpUserData, f.FxSFunc, f.FxFinalize)
+			s.registered.add(f.FpUserData, f.FxSFunc)
 			at = f.FpNext
 		}
 		at = element.Fnext
 	}
 	for at := db.FaCollSeq.Ffirst; at != 0; {
 		element := (*lib.THashElem)(pointer(at))
-		for _, c := range (*[3]lib.TCollSeq)(pointer(element.Fdata)) { // one for each encoding
-			s.registered.add(c.FpUser, c.FxCmp)
-		}
+		c := (*lib.TCollSeq)(pointer(element.Fdata)) // that for UTF-8: the Conn knows no other
+		s.registered.add(c.FpUser, c.FxCmp)
 		at = element.Fnext
 	}
 	for at := db.FaModule.Ffirst; at != 0; {
@@ -426,17 +425,18 @@ func (h *handle) settings() settings {
 
 // lazy reports whether SQLite registered the module by itself, when it was first used.
 func lazy(m *lib.TModule) bool {
+	if m.FxDestroy != 0 {
+		return false
+	}
 	begins := *(*[2]byte)(pointer(m.FzName))
-	return m.FxDestroy == 0 && (begins == [2]byte{'p', 'r'} || begins == [2]byte{'j', 's'}) // pragma_table_info, json_each
+	return begins == [2]byte{'p', 'r'} || begins == [2]byte{'j', 's'} // pragma_table_info, json_each
 }
 
-// digest tells one list of numbers from another.
+// digest tells one set of pairs from another. It is a sum, so that the processor need not wait for one to add the next.
 type digest uint64
 
-func (d *digest) add(all ...uintptr) {
-	for _, one := range all {
-		*d = (*d ^ digest(one)) * 1099511628211 // of FNV
-	}
+func (d *digest) add(one, other uintptr) {
+	*d += (digest(one) + 1) * (digest(other) ^ 0x9e3779b97f4a7c15)
 }
 
 // authorized reports whether the authorizer is ours.

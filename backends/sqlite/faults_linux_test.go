@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -247,6 +248,27 @@ func TestFaultNoDescriptors(t *testing.T) {
 	sound(t, db, rows)
 	require.NoError(t, db.Close(context.Background()))
 	opens(t, file, rows)
+}
+
+// TestFaultBrokenDisk has every write to the log fail, as on a broken disk: by a limit on the size of files, past which the log is.
+func TestFaultBrokenDisk(t *testing.T) {
+	if !elsewhere(t) {
+		return
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	broken := verdict{code: sqlite.ResultIOErrWrite, says: "disk I/O error"}
+	fault{
+		name: "broken disk",
+		do: func(t *testing.T, file string) func() {
+			var limit syscall.Rlimit
+			require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
+			low := limit
+			low.Cur = 1 << 16
+			require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &low))
+			return func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)) }
+		},
+		oldWrite: broken, retires: true, freshWrites: broken, noOpen: true, // it succeeds, and its Close can't empty the log
+	}.befall(t, path(t))
 }
 
 // fillUp leaves no room on the disk of a directory.

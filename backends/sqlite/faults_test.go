@@ -449,19 +449,37 @@ func TestFaultUnderLoad(t *testing.T) {
 }
 
 // The log is deleted under a database: the first connection that is opened finds that it does not fit,
-// and ends those that have the deleted one open, which moves it into the file. Nothing is lost.
+// and ends those that have the deleted one open. The writer moves it into the file, whoever else has it open. Nothing is lost.
 func TestFaultLogDeleted(t *testing.T) {
-	db := faulty(t, path(t))
-	require.NoError(t, os.Remove(db.files.path+"-wal"))
-	require.NoError(t, db.Write(t.Context(), addRow))
-	db.Readers().Evict()
-	free(t, db)
-	verdict{code: sqlite.ResultIOErrShortRead, step: "pragmas"}.of(t, "Read", db.Read(t.Context(), countRows))
-	require.Eventually(t, func() bool { return db.Writer().Stats().Live() == 0 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, db.Write(t.Context(), addRow))
-	sound(t, db, 258)
-	require.NoError(t, db.Close(context.Background()))
-	opens(t, db.files.path, 258)
+	for name, held := range map[string]bool{"idle": false, "under a snapshot": true} {
+		t.Run(name, func(t *testing.T) {
+			db := faulty(t, path(t))
+			require.NoError(t, db.Readers().Resize(2))
+			require.NoError(t, os.Remove(db.files.path+"-wal"))
+			find := func() {
+				require.NoError(t, db.Write(t.Context(), addRow))
+				verdict{code: sqlite.ResultIOErrShortRead, step: "pragmas"}.of(t, "Read", db.Read(t.Context(), countRows))
+			}
+			if held {
+				require.NoError(t, db.Read(t.Context(), func(ctx context.Context, conn *Conn) error {
+					require.NoError(t, countRows(ctx, conn))
+					find()
+					require.Eventually(t, func() bool { return db.Writer().Stats().Destroying == 1 }, 10*time.Second, time.Millisecond)
+					<-time.After(10 * time.Millisecond)
+					return nil
+				}))
+			} else {
+				db.Readers().Evict()
+				free(t, db)
+				find()
+			}
+			require.Eventually(t, func() bool { return db.Writer().Stats().Live() == 0 }, 10*time.Second, time.Millisecond)
+			require.NoError(t, db.Write(t.Context(), addRow))
+			sound(t, db, 258)
+			require.NoError(t, db.Close(context.Background()))
+			opens(t, db.files.path, 258)
+		})
+	}
 }
 
 // The log of another database is beside the file. SQLite can't tell it from its own, and nor can headpond:

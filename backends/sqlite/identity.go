@@ -72,6 +72,12 @@ func (s *state) inPlace() error {
 	return unchanged(s.file, file)
 }
 
+// logInPlace reports whether there is something in the log at the path. One that was deleted may be there again, and empty.
+func (s *state) logInPlace() bool {
+	log, err := os.Stat(resolved(s.db.path) + "-wal")
+	return err == nil && log.Size() > 0
+}
+
 // glances is how often glance looks.
 const glances = time.Second
 
@@ -94,11 +100,12 @@ func (s *state) glance() error {
 	return err
 }
 
-// settle moves what the log has into the file that it belongs to, where another one is at its path:
-// SQLite would leave the log there as it is, and the next one to open the other file would take it for that one's.
+// settle moves what the log has into the file that it belongs to, where another file is at the path of either:
+// SQLite would leave the log of a file that was replaced as it is, and the next one to open the other file would take it for that one's;
+// and of a log that was deleted nothing would be left.
 // Snapshots that are in the way it waits for as for a lock, until ctx ends. The connection is about to be closed.
 func (s *state) settle(ctx context.Context) {
-	if s.mode != Writer || !errors.Is(s.inPlace(), ErrReplaced) {
+	if s.mode != Writer || s.file == nil || s.logInPlace() && !errors.Is(s.inPlace(), ErrReplaced) {
 		return
 	}
 	for began := time.Now(); ; {

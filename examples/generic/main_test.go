@@ -26,7 +26,6 @@ func TestAWrongPassword(t *testing.T) {
 	defer server.Close()
 	sessions, err := open(server.Address(), "guess")
 	require.NoError(t, err)
-	_, err = sessions.Acquire(t.Context())
-	assert.EqualError(t, err, `headpond/pool "sessions": construct: the server says NO who are you?`)
+	assert.EqualError(t, sessions.Do(t.Context(), tell("PING")), `headpond/pool "sessions": construct: the server says NO who are you?`)
 	assert.NoError(t, sessions.Close(t.Context()))
 }

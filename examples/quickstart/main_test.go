@@ -1,0 +1,36 @@
+package main
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestQuickstart(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "run", ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Regexp(t, `(?s)^16 goroutines insert 500 rows each.*
+db\.Write: .*
+    insert +\S+s
+      acquire quickstart\.writer +\S+s
+      release quickstart\.writer +\S+s
+.*
+    read +\S+s
+      acquire quickstart\.readers +\S+s
+        create quickstart\.readers +\S+s
+      release quickstart\.readers +\S+s
+.*
+db\.Batch: .*
+  its 8000 calls shared \d+ commits
+
+16000 rows, integrity_check: ok
+$`, string(out))
+}
+
+func TestABadPath(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "run", ".", "-db", "no/such/directory/file.db").CombinedOutput()
+	assert.Error(t, err)
+	assert.Contains(t, string(out), "its directory does not exist")
+}

@@ -525,3 +525,14 @@ func TestFaultsAreReadable(t *testing.T) {
 		` as reader: look: the database file was deleted, renamed or replaced while it was open: there is no file at its path: put it back, or close, and open again for a new one`)
 	_ = db.Close(context.Background())
 }
+
+// A writer that ends while the log is empty waits for nobody: there is nothing to be moved.
+func TestAWriterThatEndsWaitsForNobody(t *testing.T) {
+	s := table(t, Options{})
+	other := sibling(t, s, Writer)
+	do(t, s.conn, "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE")
+	began := time.Now()
+	require.NoError(t, other.end(t.Context()))
+	assert.Less(t, time.Since(began), 3*time.Second, "BusyTimeout is 5 s")
+	do(t, s.conn, "ROLLBACK")
+}

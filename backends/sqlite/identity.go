@@ -111,7 +111,7 @@ func (s *state) settle(ctx context.Context) {
 	for began := time.Now(); ; {
 		done, err := s.checkpoint("TRUNCATE")
 		rest := s.db.options.BusyTimeout - time.Since(began)
-		if err != nil || done.Complete || rest <= 0 {
+		if err != nil || done.Complete || done.Pages == 0 || rest <= 0 { // nothing is in it where somebody else writes
 			return
 		}
 		timer := time.NewTimer(min(delays[3], rest))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,31 @@ func TestBackupLeavesNothingWhereItFails(t *testing.T) {
 		})
 		assert.ErrorIs(t, err, pool.ErrClosed)
 		nothing("closed")
+	}
+}
+
+// A file that was synced as ctx ended is there: only one that was given up is taken away.
+func TestSyncFileTakesAwayWhatItGaveUp(t *testing.T) {
+	directory := t.TempDir()
+	var synced []string
+	for n := range 100 {
+		name := filepath.Join(directory, strconv.Itoa(n))
+		require.NoError(t, os.WriteFile(name, []byte("copy"), 0o600))
+		ctx, cancel := context.WithCancel(t.Context())
+		if n%2 == 0 {
+			go cancel()
+		}
+		err := syncFile(ctx, name)
+		cancel()
+		if err == nil {
+			synced = append(synced, name)
+		} else {
+			assert.ErrorIs(t, err, context.Canceled)
+		}
+	}
+	require.Eventually(t, func() bool { return len(files(t, filepath.Join(directory, "x"))) == len(synced) }, 10*time.Second, time.Millisecond)
+	for _, name := range synced {
+		assert.FileExists(t, name)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -31,7 +32,8 @@ import (
 //
 // Where ctx ends, or AcquireTimeout has passed, while the work waits for its turn, it does not run.
 // Once it runs, the end of ctx interrupts it, as it does for Write; where it has returned before, it counts.
-// The errors before it runs are those of pool.Pool.Acquire, as a *pool.Error; Options.MaxWaiters bounds
+// The errors before it runs are those of pool.Pool.Acquire, as a *pool.Error, and SQLite's BUSY for all who waited
+// while another process wrote for longer than Options.BusyTimeout; Options.MaxWaiters bounds
 // those who wait for a batch by themselves. Inside Read, Write or Batch, with the ctx that these hand out,
 // it fails with pool.ErrNested; with Options.ReadOnly, with ErrReadOnly.
 func (db *DB) Batch(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
@@ -79,9 +81,10 @@ const (
 // batches queues the works of a DB, and has a goroutine while there are any.
 type batches struct {
 	db         *DB
-	tap        *pool.Tap // of the writer, for the leases of works; nil: nobody observes
-	background *turn     // of the runner's own leases, of which nobody is told
-	runner     runner    // belongs to its goroutine
+	tap        *pool.Tap   // of the writer, for the leases of works; nil: nobody observes
+	background *turn       // of the runner's own leases, of which nobody is told
+	runner     runner      // belongs to its goroutine
+	beginning  atomic.Bool // the runner has the writer, and waits while another process writes
 
 	mu          sync.Mutex // protects the following
 	first, last *work      // those that run again are the first
@@ -156,6 +159,10 @@ func (b *batches) wait(ctx *turn, use func(ctx context.Context, conn *Conn) erro
 		case <-over:
 			over, err = nil, ended(ctx)
 		case <-expired:
+			if b.beginning.Load() { // its turn is about to come, or fails: BusyTimeout bounds that
+				w.timer.Reset(delays[len(delays)-1])
+				continue
+			}
 			expired, err = nil, pool.ErrAcquireTimeout
 		}
 		if b.leave(w, over == nil) {

@@ -24,14 +24,12 @@ func (b *batches) alone(ctx *turn, use func(ctx context.Context, conn *Conn) err
 		return false, nil // the runner finds out why
 	}
 	s, _ := stateOf(lease.Value())
-	event := pool.Event{ID: lease.ID(), Source: pool.Idle, Batch: 1}
-	b.acquired(c, event)
 	began := time.Now()
-	defer func() { // also where use panics
+	defer func() { // also where use panics, or the observer ends this goroutine
 		lease.Release()
-		event.Held, event.Err, event.Source = time.Since(began), err, 0
-		b.released(c, event)
+		b.released(c, pool.Event{ID: lease.ID(), Held: time.Since(began), Batch: 1, Err: err})
 	}()
+	b.acquired(c, pool.Event{ID: lease.ID(), Source: pool.Idle, Batch: 1})
 	err = s.transact(ctx, func(ctx context.Context, conn *Conn) error {
 		if err := use(ctx, conn); err != nil {
 			return err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"zombiezen.com/go/sqlite"
@@ -10,7 +11,7 @@ import (
 
 // TestBatchWithOneThatViolatesADeferredForeignKey has the others of the batch not notice it.
 func TestBatchWithOneThatViolatesADeferredForeignKey(t *testing.T) {
-	db := open(t, false, Options{})
+	db := open(t, false, Options{MaxBatchTime: time.Minute})
 	parent := func(sql string) func(context.Context, *Conn) error {
 		return func(_ context.Context, conn *Conn) error { return run(conn, sql) }
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,9 @@ import (
 // openBatch returns a database with a table for works to insert into.
 func openBatch(t testing.TB, options Options) *DB {
 	t.Helper()
+	if options.MaxBatchTime == 0 {
+		options.MaxBatchTime = time.Minute // a busy machine may take longer than the default for a batch
+	}
 	db, err := Open(t.Context(), t.TempDir()+"/batch.db", options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
@@ -128,6 +132,24 @@ func togetherWith(t testing.TB, db *DB, works ...one) []error {
 		return nil
 	})
 	require.NoError(t, err)
+	all.Wait()
+	return errs
+}
+
+// togetherHeld queues works behind a lease of the writer, calls held, and lets them share a batch.
+// That begins without a transaction before it on the connection, as Write's would be.
+func togetherHeld(t testing.TB, db *DB, held func(), works ...func(ctx context.Context, conn *Conn) error) []error {
+	t.Helper()
+	lease, err := db.Writer().Acquire(context.Background())
+	require.NoError(t, err)
+	errs := make([]error, len(works))
+	var all sync.WaitGroup
+	for i, work := range works {
+		all.Go(func() { errs[i] = db.Batch(context.Background(), work) })
+		waitForWorks(db, i+1)
+	}
+	held()
+	lease.Release()
 	all.Wait()
 	return errs
 }

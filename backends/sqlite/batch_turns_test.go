@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,4 +206,109 @@ func TestBatchAllocatesTwiceACall(t *testing.T) {
 			t.Error(err)
 		}
 	}), 2.0)
+}
+
+// Another process, or connection, that writes for longer than BusyTimeout: who waited is told of the lock
+// and not that the writer was taken, also where AcquireTimeout is over by then; and a cancel is heard at once.
+func TestBatchThatCannotBeginForALock(t *testing.T) {
+	db := openBatch(t, Options{BusyTimeout: 100 * time.Millisecond, AcquireTimeout: 50 * time.Millisecond})
+	other := conn(t, db)
+	do(t, other, "BEGIN IMMEDIATE")
+	never := func(context.Context, *Conn) error { panic("it ran") }
+	for _, err := range append(togetherHeld(t, db, func() {}, never, never), db.Batch(t.Context(), never)) {
+		assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err), "%v", err)
+		assert.NotErrorIs(t, err, pool.ErrAcquireTimeout)
+	}
+	db.files.options.BusyTimeout = time.Minute
+	ctx, cancel := context.WithCancel(context.Background())
+	cancelled, waited := make(chan error, 1), make(chan error, 1)
+	go func() {
+		waited <- togetherHeld(t, db, func() {
+			go func() { cancelled <- db.Batch(ctx, never) }()
+			waitForWorks(db, 2)
+		}, func(_ context.Context, conn *Conn) error { return insert(conn, 1) })[0]
+	}()
+	for !db.batches.beginning.Load() {
+		runtime.Gosched()
+	}
+	cancel()
+	assert.ErrorIs(t, <-cancelled, context.Canceled)
+	assert.True(t, db.batches.beginning.Load(), "and the others wait on")
+	do(t, other, "ROLLBACK")
+	assert.NoError(t, <-waited)
+	assert.Equal(t, []int{1}, worked(t, db))
+}
+
+// In WAL mode COMMIT waits for no lock: only a database that Setup attached, with a rollback journal, makes it.
+// Somebody who reads there for longer than BusyTimeout fails it: the works run again, each alone.
+func TestBatchThatCannotBeCommittedForALock(t *testing.T) {
+	attached := path(t)
+	other, err := sqlite.OpenConn(attached, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	do(t, other, "CREATE TABLE elsewhere (id)")
+	db := openBatch(t, Options{BusyTimeout: 50 * time.Millisecond, Setup: func(_ context.Context, conn *Conn) error {
+		return sqlitex.Execute(conn, "ATTACH ? AS attached", &sqlitex.ExecOptions{Args: []any{attached}})
+	}})
+	runs := 0
+	work := func(id int) func(context.Context, *Conn) error {
+		return func(_ context.Context, conn *Conn) error {
+			if runs++; runs == 5 { // the second work, when it runs again
+				do(t, other, "COMMIT")
+			}
+			return errors.Join(insert(conn, id), run(conn, "INSERT INTO attached.elsewhere VALUES (1)"))
+		}
+	}
+	do(t, other, "BEGIN; SELECT * FROM elsewhere")
+	errs := togetherHeld(t, db, func() {}, work(1), work(2), work(3))
+	assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(errs[0]), "%v", errs[0])
+	assert.ErrorContains(t, errs[0], "COMMIT")
+	assert.NoError(t, errs[1])
+	assert.NoError(t, errs[2])
+	assert.Equal(t, 6, runs)
+	assert.EqualValues(t, BatchStats{Batches: 2, Works: 2, Again: 3, Largest: 1}, db.Stats().Batch)
+
+	do(t, other, "BEGIN; SELECT * FROM elsewhere")
+	err = db.Batch(t.Context(), work(4))
+	assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err), "alone: %v", err)
+	do(t, other, "COMMIT")
+	assert.NoError(t, db.Batch(t.Context(), work(5)))
+	assert.Equal(t, []int{2, 3, 5}, worked(t, db))
+	assert.Equal(t, "3", get(t, other, "SELECT count(*) FROM elsewhere"))
+}
+
+// What is called on the way may call runtime.Goexit, as a test's FailNow does: no work is lost for it,
+// and none is taken for committed.
+func TestBatchWhereACallbackExits(t *testing.T) {
+	work := func(id int) func(context.Context, *Conn) error {
+		return func(_ context.Context, conn *Conn) error { return insert(conn, id) }
+	}
+	t.Run("OnFinding", func(t *testing.T) {
+		db := openBatch(t, Options{OnFinding: func(context.Context, Finding) { runtime.Goexit() }})
+		errs := together(t, db, work(1), func(_ context.Context, conn *Conn) error { return conn.Close() }, work(3))
+		assert.NoError(t, errs[0])
+		assert.Error(t, errs[1])
+		assert.NoError(t, errs[2])
+		assert.Equal(t, []int{1, 3}, worked(t, db))
+	})
+	for _, op := range []pool.Op{pool.Acquire, pool.Release} {
+		t.Run(op.String(), func(t *testing.T) {
+			var exits atomic.Bool
+			db := openBatch(t, Options{Observer: func(i pool.Inspector) pool.Tap {
+				return pool.Tap{End: func(_ context.Context, e pool.Event) {
+					if e.Op == op && e.Batch > 0 && exits.CompareAndSwap(true, false) {
+						runtime.Goexit()
+					}
+				}}
+			}})
+			exits.Store(true)
+			errs := together(t, db, work(1), work(2))
+			assert.Equal(t, op == pool.Release, errors.Is(errors.Join(errs...), errExited), "its own goroutine, or the DB's")
+			assert.Equal(t, []int{1, 2}, worked(t, db))
+			assert.NoError(t, db.Batch(t.Context(), work(3)))
+			exits.Store(true)
+			assert.Equal(t, errExited, togetherAlone(db, one{t.Context(), work(4)}))
+			assert.NoError(t, db.Batch(t.Context(), work(5)), "the writer came back")
+		})
+	}
 }

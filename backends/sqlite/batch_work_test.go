@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,8 +38,10 @@ func aloneOrNot(t *testing.T, test func(t *testing.T, db *DB, batch func(ctx con
 				return errs[2]
 			})
 			assert.Equal(t, want, worked(t, db))
-			stats := db.Stats().Writer
-			assert.Zero(t, stats.Held+stats.Waiting+stats.Destroying+stats.Constructing)
+			require.Eventually(t, func() bool {
+				stats := db.Stats().Writer
+				return stats.Held+stats.Waiting+stats.Destroying+stats.Constructing == 0
+			}, 10*time.Second, time.Millisecond)
 			require.NoError(t, db.Close(t.Context()))
 			goleak.VerifyNone(t, before)
 		})

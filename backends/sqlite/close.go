@@ -45,7 +45,7 @@ func (db *DB) Close(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		db.log.join()
+		db.log.passes.Wait() // that is soon: the writer's pool is closed
 	}
 	if db.anchor != nil {
 		err = errors.Join(err, db.anchor.weigh())

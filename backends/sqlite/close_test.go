@@ -85,6 +85,40 @@ func TestRow7CloseNamesTheHolders(t *testing.T) {
 	assert.Zero(t, descriptors(t, db.files.path))
 }
 
+// Who waits for a lock of another process when Close interrupts is told that it was Close.
+func TestCloseInterruptsWhoWaitsForALock(t *testing.T) {
+	for _, way := range []string{"Write", "alone", "shared"} {
+		t.Run(way, func(t *testing.T) {
+			db := openBatch(t, Options{BusyTimeout: time.Minute})
+			do(t, conn(t, db), "BEGIN IMMEDIATE")
+			never := func(context.Context, *Conn) error { panic("it ran") }
+			failed := make(chan error, 2)
+			switch way {
+			case "Write":
+				go func() { failed <- db.Write(context.Background(), never) }()
+			case "alone":
+				go func() { failed <- db.Batch(context.Background(), never) }()
+			case "shared":
+				go func() {
+					for _, err := range togetherHeld(t, db, func() {}, never, never) {
+						failed <- err
+					}
+				}()
+			}
+			require.Eventually(t, func() bool { return db.Writer().Stats().Held == 1 && (way != "shared" || db.batches.beginning.Load()) },
+				10*time.Second, time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			require.NoError(t, db.Close(ctx))
+			for range map[string]int{"Write": 1, "alone": 1, "shared": 2}[way] {
+				err := <-failed
+				assert.ErrorIs(t, err, pool.ErrClosed)
+				assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err))
+			}
+		})
+	}
+}
+
 func TestCloseInside(t *testing.T) {
 	both(t, func(t *testing.T, memory bool) {
 		for _, call := range []string{"Read", "Write"} {

@@ -105,11 +105,19 @@ func withContext(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
 		return err
 	}
-	switch sqlite.ErrCode(err).ToPrimary() {
-	case sqlite.ResultBusy, sqlite.ResultInterrupt, sqlite.ResultLocked:
+	if gaveUp(err) {
 		return fmt.Errorf("%w: %w", ended(ctx), err)
 	}
 	return err
+}
+
+// gaveUp says whether SQLite gave up waiting or running.
+func gaveUp(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultInterrupt, sqlite.ResultLocked:
+		return true
+	}
+	return false
 }
 
 // spoils says whether code means that the file or the disk is broken.

@@ -46,6 +46,9 @@ func (s *state) arm(ctx context.Context) {
 	if a.fired() {
 		a = s.rearm()
 	}
+	if s.db.interrupted.Load() { // after rearm: one of the two fires the alarm
+		a.fire()
+	}
 	if ctx.Done() != nil {
 		s.stop = context.AfterFunc(ctx, a.fire)
 	}

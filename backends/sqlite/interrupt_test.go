@@ -158,3 +158,13 @@ func TestArmingCostsLittle(t *testing.T) {
 		s.disarm()
 	}), 3.0, "what context.AfterFunc takes in Go 1.26")
 }
+
+// Who arms when Close interrupts all is interrupted, too.
+func TestInterruptAllReachesWhoArmsLater(t *testing.T) {
+	s := table(t, Options{})
+	s.db.interruptAll()
+	s.arm(t.Context())
+	_, err := first(s.conn, forever)
+	require.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err))
+	require.NoError(t, s.reset(t.Context()))
+}

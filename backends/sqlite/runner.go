@@ -47,11 +47,11 @@ func (r *runner) run() {
 // next makes the next work the current one, in an open transaction. It reports false when none is left.
 func (r *runner) next() bool {
 	for {
-		if r.s != nil && r.s.interrupted() { // by Close
+		if r.db.files.interrupted.Load() { // by Close
 			r.failAll(r.refuse(pool.ErrClosed, 0), time.Now())
 		}
 		if r.opened {
-			if r.current = r.pick(); r.current != nil {
+			if r.pick() {
 				return true
 			}
 			r.commit()
@@ -63,15 +63,20 @@ func (r *runner) next() bool {
 			return false
 		}
 		r.yield()
-		began := time.Now()
-		if err := r.open(); err != nil {
-			r.failAll(err, began)
+		since := time.Now()
+		err := r.acquire()
+		if err == nil && r.s != nil {
+			since = time.Now()
+			err = r.begin()
+		}
+		if err != nil {
+			r.failAll(err, since)
 		}
 	}
 }
 
-// pick returns the work that runs next in the open transaction, nil where that is complete.
-func (r *runner) pick() *work {
+// pick makes the work that runs next in the open transaction the current one. It reports false where that is complete.
+func (r *runner) pick() bool {
 	options := r.db.files.options
 	for r.works == 0 || !r.last && !r.alone && r.works < options.MaxBatch && time.Since(r.began) < options.MaxBatchTime {
 		w, behind := r.take()
@@ -80,23 +85,24 @@ func (r *runner) pick() *work {
 			w, behind = r.take()
 		}
 		if w == nil {
-			return nil
+			return false
 		}
 		if w.ctx.Err() != nil {
 			r.fail(w, r.refuse(ended(w.ctx), time.Since(w.call.began)))
 			continue
 		}
 		r.works++
+		r.current = w // first: what the observer does may end this goroutine
 		if w.again {
 			r.alone = true
 			r.ranAgain()
-			return w
+			return true
 		}
 		w.id = r.lease.ID()
 		r.acquired(w.call, pool.Event{ID: w.id, Source: pool.Handoff, Batch: min(r.works+behind, options.MaxBatch)})
-		return w
+		return true
 	}
-	return nil
+	return false
 }
 
 // yield lets those run who have just been told of their commit, and call again:
@@ -107,26 +113,34 @@ func (r *runner) yield() {
 	}
 }
 
-// open begins a transaction on the writer.
-// It returns nil without one where the writer was not to be had in time: each in the queue has a limit of its own.
-func (r *runner) open() error {
-	if r.s == nil {
-		lease, err := r.db.writer.Acquire(r.background)
-		switch {
-		case errors.Is(err, pool.ErrSaturated): // as many wait for Write as may
-			time.Sleep(time.Millisecond)
-			return nil
-		case errors.Is(err, pool.ErrAcquireTimeout):
-			return nil
-		case err != nil:
-			return err
-		}
-		r.lease, r.last = lease, false
-		r.s, _ = stateOf(lease.Value())
+// acquire waits for the writer. It returns nil without it where it was not to be had in time:
+// each in the queue has a limit of its own.
+func (r *runner) acquire() error {
+	if r.s != nil {
+		return nil
 	}
-	if err := r.s.run(beginImmediate); err != nil {
-		r.last = true
+	lease, err := r.db.writer.Acquire(r.background)
+	switch {
+	case errors.Is(err, pool.ErrSaturated): // as many wait for Write as may
+		time.Sleep(time.Millisecond)
+		return nil
+	case errors.Is(err, pool.ErrAcquireTimeout):
+		return nil
+	case err != nil:
 		return err
+	}
+	r.lease, r.last = lease, false
+	r.s, _ = stateOf(lease.Value())
+	return nil
+}
+
+// begin begins a transaction on the writer. It waits while another process writes.
+func (r *runner) begin() error {
+	r.beginning.Store(true)
+	err := r.s.run(beginImmediate)
+	r.beginning.Store(false)
+	if err != nil {
+		return r.s.blame(r.background, err)
 	}
 	r.s.refuseCommits(true)
 	r.opened, r.began, r.lost, r.works, r.alone = true, time.Now(), r.s.lost(), 0, false
@@ -201,9 +215,7 @@ func (r *runner) lose(w *work, err error) {
 func (r *runner) rollback() {
 	r.opened = false
 	r.s.rollBack()
-	if r.s.closed() || !r.s.autocommit() {
-		r.release() // whose reset ends the connection
-	}
+	r.last = r.last || r.s.closed() || !r.s.autocommit()
 }
 
 // runAgain puts the works of a transaction that was lost back into the queue.

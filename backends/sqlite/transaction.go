@@ -126,9 +126,9 @@ func (s *state) snapshot(ctx context.Context, use func(ctx context.Context, conn
 	return s.blame(ctx, err)
 }
 
-// blame is withContext, and says where it was Close that interrupted.
+// blame is withContext, and says where it was Close that interrupted what ran, or waited for a lock.
 func (s *state) blame(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && s.interrupted() && sqlite.ErrCode(err).ToPrimary() == sqlite.ResultInterrupt {
+	if err != nil && ctx.Err() == nil && s.interrupted() && gaveUp(err) {
 		return fmt.Errorf("%w: %w", pool.ErrClosed, err)
 	}
 	return withContext(ctx, err)

@@ -285,11 +285,7 @@ func (b *borrower) leave() {
 	if !b.closed() {
 		lib.Xsqlite3_progress_handler(b.tls, b.state.handle.db, 0, 0, 0)
 	}
-	leaks := b.blobs > 0 || len(b.backups) > 0
-	for stmt := range b.transients {
-		leaks = leaks || reflect.ValueOf(stmt).Elem().FieldByName("stmt").Uint() != 0 // 0: there was nothing but a comment
-	}
-	if leaks {
+	if len(b.transients) > 0 || b.blobs > 0 || len(b.backups) > 0 {
 		b.leaked[b.state.handle.db] = append(b.leaked[b.state.handle.db], b.backups...)
 	}
 	for _, session := range b.sessions {
@@ -332,6 +328,10 @@ func (b *borrower) step(sql string, cached bool) {
 		}
 	}
 	if stmt, err := prepare(sql); err == nil {
+		if reflect.ValueOf(stmt).Elem().FieldByName("stmt").Uint() == 0 { // nothing but a comment, which crashes in the cache
+			_ = stmt.Finalize()
+			return
+		}
 		b.stmts = slices.DeleteFunc(b.stmts, func(other *sqlite.Stmt) bool { return other == stmt }) // from the cache
 		if !cached {
 			b.transients[stmt] = true

@@ -36,14 +36,16 @@
 //
 //  1. The borrower's ctx can't interrupt it any more; an interrupt that came, or a channel of the borrower's, is taken off.
 //  2. Limits get their values back: a low one would break what follows.
-//  3. Where the last statement found the file or the disk broken, this connection and all others that are open end.
+//  3. Where the last statement found the file or the disk broken, this connection and all others that are open end;
+//     where it found that a writer can't write, this one.
 //  4. Statements in the middle of their rows and open blobs are reset, cached or not.
-//  5. A transaction is rolled back, with all of its savepoints. None is ever released: that could commit.
+//  5. A transaction is rolled back, with all of its savepoints, whatever an authorizer of the borrower's says of it.
+//     None is ever released: that could commit.
 //  6. No statement may be busy and no transaction open; then a savepoint is set and released, or the connection ends.
 //     That pair alone would prove nothing: it succeeds inside a transaction, too.
 //  7. The busy handler is put back.
-//  8. What can't be undone costs the connection: a pragma, a temporary table, ATTACH, a function, an authorizer,
-//     a session, more cached statements than Options.MaxStatements.
+//  8. What can't be undone costs the connection: a pragma, a temporary table, ATTACH, a function,
+//     a collation or module, an authorizer, a session, more cached statements than Options.MaxStatements.
 //
 // What was found is counted in [Stats], and told to Options.OnFinding on the goroutine that was careless.
 // [Reset] does the same for a connection of any pool, as far as its baseline is known.

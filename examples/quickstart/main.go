@@ -72,7 +72,7 @@ func run(ctx context.Context, path string) (err error) {
 	fmt.Printf("  its %d calls shared %d commits\n\n", batch.Works, batch.Batches)
 
 	return db.Read(ctx, func(_ context.Context, conn *sqlite.Conn) error {
-		verdict, err := sqlitex.ResultText(conn.Prep("SELECT count(*) || ' rows, integrity_check: ' || integrity_check FROM quickstart, pragma_integrity_check"))
+		verdict, err := sqlitex.ResultText(conn.Prep("SELECT (SELECT count(*) FROM quickstart) || ' rows, integrity_check: ' || integrity_check FROM pragma_integrity_check"))
 		fmt.Println(verdict)
 		if want := fmt.Sprintf("%d rows, integrity_check: ok", 2*writers*times); err == nil && verdict != want {
 			err = errors.New("that should have been " + want)

@@ -69,9 +69,11 @@
 // Any number of processes may use the file. They wait for each other's locks, in no order, until ctx ends
 // or for Options.BusyTimeout. Within a process take one DB for a file: only its own callers wait in line.
 //
-// A file that is deleted, renamed or replaced while it is open is noticed when a connection that was idle
-// for 1 s, or for CheckAfterIdle of its policy, is next acquired: it and all others are closed, and opening another one is [ErrReplaced],
-// since the write-ahead log at the path may belong to the old file. Close, and open again.
+// A file that is deleted, renamed, replaced or emptied while it is open is noticed when a connection is acquired:
+// the one that was idle for CheckAfterIdle of its policy, and one a second of those that are not.
+// Then all connections end, and opening another one is [ErrReplaced],
+// since the write-ahead log at the path may belong to the old file. Put the file back, or close, and open again.
+// Open does not make a new file beside the log of one that is gone: that is [ErrNoFile].
 //
 // [OpenMemory] makes a database that lives until Close. Its readers and its writer share one connection.
 //

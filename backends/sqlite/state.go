@@ -75,13 +75,12 @@ type database struct {
 	options Options // defaults filled in
 	invalid error   // why nothing can be opened; nil: it can be tried
 
-	found       counts
-	age         atomic.Uint64 // connections of an earlier one end when they are checked or released
-	evict       func()        // makes the pools end what is idle
-	made        time.Time
-	glanced     atomic.Int64          // when glance last looked, since made
-	interrupted atomic.Bool           // interruptAll was called
-	first       atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
+	found   counts
+	age     atomic.Uint64 // connections of an earlier one end when they are checked or released
+	evict   func()        // makes the pools end what is idle
+	made    time.Time
+	glanced atomic.Int64          // when glance last looked, since made
+	first   atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
 
 	mu   sync.Mutex // protects the following
 	file os.FileInfo
@@ -95,9 +94,8 @@ func (d *database) spoil(s *state) {
 	}
 }
 
-// interruptAll makes what runs on any connection fail, and what will run.
+// interruptAll makes what runs on any connection fail.
 func (d *database) interruptAll() {
-	d.interrupted.Store(true)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for s := range d.live {
@@ -120,9 +118,8 @@ func (s *state) end(ctx context.Context) error {
 		s.refuseCommits(false)
 		s.resetBusy()
 		if !s.idle() { // Close does it, too, unless it fails
-			s.authorize()    // the borrower's may forbid it
-			_ = s.run(begin) // fails, but where a backup writes into the connection: that is in autocommit
-			_ = s.run(rollback)
+			s.authorize()       // the borrower's may forbid it
+			_ = s.run(rollback) // also of what a backup writes into the connection, though it fails in autocommit
 		}
 		if s.interrupted() { // that would keep the last connection from its checkpoint, and leave the log behind
 			s.rearm()

@@ -54,6 +54,22 @@ func TestBeingObservedAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestTwoObserversAllocateThreeTimesALease(t *testing.T) {
+	one := func(pool.Inspector) pool.Tap {
+		return pool.Tap{
+			Begin: func(ctx context.Context, _ pool.Event) context.Context { return ctx },
+			End:   func(context.Context, pool.Event) {},
+		}
+	}
+	v := variants()[0]
+	v.options.Observer = pool.Observers(one, one)
+	p, err := pool.New(v.hooks, v.options)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.Background())) }()
+	acquire(t, p).Release()
+	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() { acquire(t, p).Release() }), 3.0)
+}
+
 func TestWaitingAllocatesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -75,12 +75,13 @@ type database struct {
 	options Options // defaults filled in
 	invalid error   // why nothing can be opened; nil: it can be tried
 
-	found   counts
-	age     atomic.Uint64 // connections of an earlier one end when they are checked or released
-	evict   func()        // makes the pools end what is idle
-	made    time.Time
-	glanced atomic.Int64          // when glance last looked, since made
-	first   atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
+	found       counts
+	age         atomic.Uint64 // connections of an earlier one end when they are checked or released
+	evict       func()        // makes the pools end what is idle
+	made        time.Time
+	glanced     atomic.Int64          // when glance last looked, since made
+	interrupted atomic.Bool           // interruptAll was called
+	first       atomic.Pointer[state] // what Construct returns first: opened with the ctx of Open; nil: nothing
 
 	mu   sync.Mutex // protects the following
 	file os.FileInfo
@@ -94,8 +95,9 @@ func (d *database) spoil(s *state) {
 	}
 }
 
-// interruptAll makes what runs on any connection fail.
+// interruptAll makes what runs on any connection fail, and what will run.
 func (d *database) interruptAll() {
+	d.interrupted.Store(true)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for s := range d.live {

@@ -30,14 +30,23 @@ func (s Stack) Frames() []runtime.Frame {
 // those of Pool[T], Lease[T] and the like.
 const ownFunctions = "github.com/headpond/headpond/pool."
 
-// Caller returns the innermost call outside headpond, as "file:line function"; "" where unknown.
+// Caller returns the innermost call outside headpond, as "file:line function"; headpond's own
+// where a goroutine of its own acquired, as for a Batch that is shared; "" where unknown.
 func (s Stack) Caller() string {
-	for _, frame := range s.Frames() {
-		if !strings.HasPrefix(frame.Function, "github.com/headpond/headpond/backends/") || strings.HasSuffix(frame.File, "_test.go") {
-			return fmt.Sprintf("%s:%d %s", frame.File, frame.Line, frame.Function)
+	frames := s.Frames()
+	if len(frames) == 0 {
+		return ""
+	}
+	caller := frames[0]
+	for _, frame := range frames {
+		if own := strings.HasPrefix(frame.Function, "github.com/headpond/headpond/backends/"); strings.HasPrefix(frame.Function, "runtime.") {
+			break
+		} else if !own || strings.HasSuffix(frame.File, "_test.go") {
+			caller = frame
+			break
 		}
 	}
-	return ""
+	return fmt.Sprintf("%s:%d %s", caller.File, caller.Line, caller.Function)
 }
 
 // String returns a line for each call, as "function\n\tfile:line".

@@ -312,3 +312,18 @@ func TestBatchWhereACallbackExits(t *testing.T) {
 		})
 	}
 }
+
+func TestTheHolderOfASharedBatchIsItsRunner(t *testing.T) {
+	db := openBatch(t, Options{LeakAfter: time.Hour})
+	errs := together(t, db,
+		func(context.Context, *Conn) error {
+			holders := db.Writer().Holders()
+			if assert.Len(t, holders, 1) {
+				assert.Regexp(t, `runner\.go:\d+ .*sqlite\.\(\*runner\)\.`, holders[0].Stack.Caller())
+			}
+			return nil
+		},
+		func(context.Context, *Conn) error { return nil },
+	)
+	assert.Equal(t, []error{nil, nil}, errs)
+}

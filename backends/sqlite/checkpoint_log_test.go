@@ -130,3 +130,19 @@ func TestCloseWaitsForWhoIsTold(t *testing.T) {
 	close(leave)
 	require.NoError(t, <-closed)
 }
+
+// What is committed to a database that Setup attached says nothing of this one's log.
+func TestTheLogOfAnotherDatabaseIsNotOurs(t *testing.T) {
+	other := openBatch(t, Options{})
+	db := openBatch(t, Options{Setup: func(_ context.Context, conn *Conn) error {
+		return sqlitex.Execute(conn, "ATTACH ? AS attached", &sqlitex.ExecOptions{Args: []any{other.files.path}})
+	}})
+	_, err := db.Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
+		return run(conn, "INSERT INTO attached.work VALUES (1)")
+	}))
+	assert.Zero(t, db.Stats().WAL.Pages)
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return insert(conn, 1) }))
+	assert.NotZero(t, db.Stats().WAL.Pages)
+}

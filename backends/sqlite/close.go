@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -64,7 +65,10 @@ func (db *DB) farewell(ctx context.Context) error {
 		s.patient = false
 		_, _, _ = s.query(ctx, "PRAGMA optimize")                    // statistics: nothing hangs on them
 		_, _, err := s.query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // its row says whether it was complete
-		return withContext(ctx, err)
+		if err != nil {
+			return fmt.Errorf("headpond/sqlite %q: close: the last checkpoint: %w", db.name(), withContext(ctx, err))
+		}
+		return nil
 	})
 	if errors.Is(err, pool.ErrClosed) || errors.Is(err, pool.ErrAcquireTimeout) {
 		return nil

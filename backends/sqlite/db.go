@@ -27,7 +27,7 @@ type DB struct {
 }
 
 // Open opens the database file at path, and creates it where there is none: with its mode, its journal mode
-// and its schema complete, or not at all. It opens the writer first, so that what is wrong shows here:
+// and its schema complete, or not at all (on a file system without links: in place, and empty for a moment). It opens the writer first, so that what is wrong shows here:
 // the error is an *OpenError, or names the option that is out of range. A failed Open leaves nothing open.
 // It blocks while another process holds a lock that it needs, until ctx ends or for Options.BusyTimeout.
 //

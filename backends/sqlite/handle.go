@@ -528,7 +528,9 @@ func commitHook(_ *libc.TLS, at uintptr) int32 {
 const checkpointPages = 1000
 
 func walHook(tls *libc.TLS, at, db, name uintptr, pages int32) int32 {
-	(*cell)(pointer(at)).log = pages
+	if name == lib.Xsqlite3_db_name(tls, db, 0) { // that of main, not of what Options.Setup attached
+		(*cell)(pointer(at)).log = pages
+	}
 	if pages >= checkpointPages {
 		lib.Xsqlite3_wal_checkpoint_v2(tls, db, name, lib.SQLITE_CHECKPOINT_PASSIVE, 0, 0)
 	}

@@ -20,6 +20,9 @@ import (
 // Conn is a connection: zombiezen's own type, so that a caller imports one package named sqlite.
 type Conn = sqlite.Conn
 
+// Stmt is a statement of a Conn: zombiezen's own type, too, as sqlitex.ExecOptions.ResultFunc gets it.
+type Stmt = sqlite.Stmt
+
 // Mode is what a connection is for.
 type Mode uint8
 
@@ -120,7 +123,7 @@ type Options struct {
 	JournalSizeLimit int64
 
 	// OnPinned is called where a snapshot has kept the write-ahead log from starting over for PinnedAfter,
-	// so that it grows: once for each, from a goroutine of the DB or that of Checkpoint. It must not block.
+	// so that it grows: once for each, from a goroutine of the DB or that of Checkpoint. It must neither block nor call Close, which waits for it.
 	// nil: nobody is told; Stats.WAL has it all the same.
 	OnPinned func(pinned Pinned)
 

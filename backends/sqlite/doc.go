@@ -47,6 +47,9 @@
 //  8. What can't be undone costs the connection: a pragma, a temporary table, ATTACH, a function,
 //     a collation or module, an authorizer, a session, more cached statements than Options.MaxStatements.
 //
+// Pragmas that reach further than a connection are refused (temp_store_directory, data_store_directory, hard_heap_limit,
+// soft_heap_limit): they are for Options.Setup.
+//
 // What was found is counted in [Stats], and told to Options.OnFinding on the goroutine that was careless.
 // [Reset] does the same for a connection of any pool, as far as its baseline is known.
 //

@@ -117,7 +117,8 @@ type Options struct {
 
 	// JournalSizeLimit is what the write-ahead log is cut to, in bytes, when it starts over.
 	// Overlapping readers would keep it from that for ever: so a DB whose log is larger empties it on the writer's turn,
-	// and holds back readers that are about to begin, for 100 ms at most.
+	// and holds back readers that are about to begin, for 100 ms at most. Where a snapshot lasts, that is tried again
+	// and again, from 100 ms apart to 30 s.
 	// Defaults to 64 MiB; negative: no limit, and nobody is held back.
 	// See https://www.sqlite.org/pragma.html#pragma_journal_size_limit.
 	JournalSizeLimit int64

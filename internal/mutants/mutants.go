@@ -203,4 +203,29 @@ var mutants = []mutant{
 		old: "case !os.SameFile(opened, now):",
 		new: "case !os.SameFile(now, now):",
 	},
+	{
+		what: "under load a file that was replaced goes unnoticed", file: "backends/sqlite/identity.go", tests: ofSQLite,
+		old: "if now-last < int64(glances) ||",
+		new: "if true || now-last < int64(glances) ||",
+	},
+	{
+		what: "the log of a file that was replaced is left to the next one", file: "backends/sqlite/identity.go", tests: ofSQLite,
+		old: "if s.mode != Writer || s.file == nil ||",
+		new: "if true || s.mode != Writer || s.file == nil ||",
+	},
+	{
+		what: "a new file is made beside the log of one that is gone", file: "backends/sqlite/create.go", tests: ofSQLite,
+		old: "if err := orphaned(path); err != nil {",
+		new: "if err := orphaned(path); false && err != nil {",
+	},
+	{
+		what: "a function that was replaced goes unnoticed", file: "backends/sqlite/handle.go", tests: ofSQLite,
+		old: "s.registered.add(f.FpUserData, f.FxSFunc)",
+		new: "s.registered.add(0, 0)",
+	},
+	{
+		what: "Batch releases the writer before it says whose works run again", file: "backends/sqlite/runner.go", tests: ofSQLite,
+		old: "r.last = r.last || r.s.closed() || !r.s.autocommit()",
+		new: "if r.s.closed() || !r.s.autocommit() {\n\t\tr.release()\n\t}",
+	},
 }

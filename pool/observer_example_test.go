@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -433,9 +434,7 @@ func ExampleError() {
 func ExamplePanicError() {
 	p, err := pool.New(resource.Hooks[int]{
 		Construct: func(context.Context) (int, error) {
-			var table map[string]int
-			table["answer"] = 42
-			return 42, nil
+			return strconv.Atoi(strings.Fields("")[0])
 		},
 	}, pool.Options{Name: "orders"})
 	if err != nil {
@@ -450,6 +449,6 @@ func ExamplePanicError() {
 		fmt.Println(panicked.Op, "has a stack:", len(panicked.Stack) > 0)
 	}
 	// Output:
-	// headpond/pool "orders": construct: construct panicked: assignment to entry in nil map
+	// headpond/pool "orders": construct: construct panicked: runtime error: index out of range [0] with length 0
 	// construct has a stack: true
 }

@@ -306,6 +306,9 @@ func TestBatchWhereACallbackExits(t *testing.T) {
 			assert.Equal(t, op == pool.Release, errors.Is(errors.Join(errs...), errExited), "its own goroutine, or the DB's")
 			assert.Equal(t, []int{1, 2}, worked(t, db))
 			assert.NoError(t, db.Batch(t.Context(), work(3)))
+			for !db.batches.calm() || db.Writer().Stats().Idle == 0 { // or the DB's goroutine would run it
+				runtime.Gosched()
+			}
 			exits.Store(true)
 			assert.Equal(t, errExited, togetherAlone(db, one{t.Context(), work(4)}))
 			assert.NoError(t, db.Batch(t.Context(), work(5)), "the writer came back")

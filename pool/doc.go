@@ -49,7 +49,8 @@
 //
 // Every method of a Pool and of a Lease may be called from any goroutine; a value belongs to the holder of its lease.
 //
-// The ctx that [Pool.Do] hands out knows of the lease. An Acquire with it gets what is idle, or a free slot;
+// The ctx that [Pool.Do] hands out knows of the lease, and so does one that [Lease.Context] returns.
+// An Acquire with it gets what is idle, or a free slot;
 // where it would have to wait in the queue, perhaps for itself, it fails with [ErrNested] at once.
 // So does one with the ctx of a Construct, Check, Reset or Destroy hook. Close with such a ctx
 // begins to close, and returns ErrNested instead of waiting.

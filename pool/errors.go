@@ -17,7 +17,7 @@ var (
 	ErrAcquireTimeout error = timeoutError{}                                                              // Options.AcquireTimeout has passed
 	ErrUnavailable          = errors.New("no resource is idle")                                           // only of TryAcquire
 	ErrSaturated            = errors.New("as many callers wait as MaxWaiters allows")                     // Options.MaxWaiters
-	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool") // by the ctx of Do or of a hook
+	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool") // by the ctx of Do, Lease.Context or a hook
 )
 
 type timeoutError struct{}

@@ -545,3 +545,23 @@ func ExampleLease_Info() {
 	// used before: 1 young: true
 	// used before: 2 young: true
 }
+
+// Who acquires and releases by hand hands on a ctx that knows of the lease: what would wait for itself fails at once.
+func ExampleLease_Context() {
+	ctx := context.Background()
+	conns, err := pool.New(dial(), pool.Options{MaxSize: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conns.Close(ctx)
+
+	lease, err := conns.Acquire(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer lease.Release()
+
+	_, err = conns.Acquire(lease.Context(ctx))
+	fmt.Println(errors.Is(err, pool.ErrNested))
+	// Output: true
+}

@@ -69,6 +69,18 @@ func (l Lease[T]) Info() resource.Info {
 	return resource.Info{Age: l.entry.pool.now() - l.entry.born, Jitter: l.entry.jitter, Uses: l.uses}
 }
 
+// Context returns ctx with the knowledge of the lease: while that is out, an Acquire with it that would have to wait,
+// perhaps for its own caller, fails with ErrNested at once, and so does Close. Do hands such a ctx out by itself.
+// The zero Lease returns ctx as it is.
+func (l Lease[T]) Context(ctx context.Context) context.Context {
+	if l.entry == nil {
+		return ctx
+	}
+	key := markKey[T]{l.entry.pool}
+	outer, _ := ctx.Value(key).(mark)
+	return context.WithValue(ctx, key, leaseMark[T]{l, outer})
+}
+
 // end ends the lease, and reports whether this call did.
 func (l Lease[T]) end() bool {
 	return l.entry != nil && l.entry.held.CompareAndSwap(l.began, free)
@@ -85,7 +97,7 @@ func (l Lease[T]) misuse(method string) string {
 // Do acquires a value, calls use with it, and ends the lease. It blocks as Acquire and use do.
 // It returns the *Error of Acquire, or the error of use as it is.
 // Where use panics or calls runtime.Goexit, the value is destroyed and the panic goes on.
-// The ctx that use gets knows of the lease: an Acquire with it that would have to wait fails with ErrNested.
+// The ctx that use gets knows of the lease: see Lease.Context.
 func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T) error) error {
 	lease, err := p.Acquire(ctx)
 	if err != nil {
@@ -99,8 +111,7 @@ func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T)
 			p.release(lease.entry, resource.Panicked)
 		}
 	}()
-	outer, _ := ctx.Value(markKey[T]{p}).(mark)
-	err = use(context.WithValue(ctx, markKey[T]{p}, leaseMark[T]{lease, outer}), lease.Value())
+	err = use(lease.Context(ctx), lease.Value())
 	returned = true
 	return err
 }

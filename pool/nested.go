@@ -23,10 +23,10 @@ func (p *Pool[T]) marked(ctx context.Context) mark {
 	return nil
 }
 
-// leaseMark is in the ctx that Do hands out.
+// leaseMark is in the ctx of Lease.Context.
 type leaseMark[T any] struct {
 	lease Lease[T]
-	outer mark // of the ctx that Do was called with; nil: none
+	outer mark // of the ctx before; nil: none
 }
 
 func (m leaseMark[T]) live() bool {

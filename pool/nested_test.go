@@ -43,6 +43,25 @@ func TestNestedAcquireGoesThroughWhereThereIsRoom(t *testing.T) {
 	})
 }
 
+func TestTheCtxOfALeaseIsNestedUntilItEnds(t *testing.T) {
+	p, _ := newPool(t, pool.Options{MaxSize: 1})
+	type key struct{}
+	lease := acquire(t, p)
+	ctx := lease.Context(context.WithValue(t.Context(), key{}, "kept"))
+	assert.Equal(t, "kept", ctx.Value(key{}))
+	_, err := p.Acquire(ctx)
+	assert.ErrorIs(t, err, pool.ErrNested)
+	lease.Release()
+	again, err := p.Acquire(ctx)
+	require.NoError(t, err)
+	assert.Same(t, t.Context(), pool.Lease[*fake.Value]{}.Context(t.Context()))
+	inner := again.Context(ctx) // below one that has ended
+	_, err = p.Acquire(inner)
+	assert.ErrorIs(t, err, pool.ErrNested)
+	again.Release()
+	require.NoError(t, p.Close(inner))
+}
+
 func TestNestedDoFailsWithErrNestedWhenFull(t *testing.T) {
 	p, _ := newPool(t, pool.Options{MaxSize: 1})
 	err := p.Do(t.Context(), func(ctx context.Context, _ *fake.Value) error {

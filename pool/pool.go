@@ -223,7 +223,7 @@ func (p *Pool[T]) Resume() { p.gate.Resume() }
 // Close waits until no value is live, or until ctx ends: then it returns an *Error
 // that wraps ctx's and names the holders. It may be called again, and waits again.
 // What a Destroy hook returns is no error of Close: it is counted and observed.
-// With the ctx of Do, or of a hook other than Prepare, it does not wait, but returns ErrNested.
+// With the ctx of Do, of Lease.Context, or of a hook other than Prepare, it does not wait, but returns ErrNested.
 func (p *Pool[T]) Close(ctx context.Context) error {
 	idle, drained := p.gate.Close()
 	p.cancel(ErrClosed)

@@ -290,17 +290,23 @@ func (db *DB) nested(p *pool.Pool[*Conn], what string, outer *turn) error {
 // turn is the ctx of a function given to Read, Write or Batch.
 type turn struct {
 	context.Context
-	db   *DB
-	what string
-	over atomic.Bool // the function has returned
+	db    *DB
+	what  string
+	marks atomic.Pointer[context.Context] // of the lease that a function given to Batch runs on: see pool.Lease.Context
+	over  atomic.Bool                     // the function has returned
 }
 
 type turnKey struct{ *DB }
 
-// Value returns the turn itself for its own key.
+// Value returns the turn itself for its own key, and, until it is over, what it knows of the lease.
 func (t *turn) Value(key any) any {
 	if key == any(turnKey{t.db}) {
 		return t
+	}
+	if marks := t.marks.Load(); marks != nil && !t.over.Load() {
+		if mark := (*marks).Value(key); mark != nil {
+			return mark
+		}
 	}
 	return t.Context.Value(key)
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,7 +15,8 @@ import (
 type runner struct {
 	*batches
 	lease pool.Lease[*Conn]
-	s     *state // of the lease; nil: there is none
+	marks *context.Context // of the lease, for the ctx of works
+	s     *state           // of the lease; nil: there is none
 
 	opened bool      // a transaction of ours is open:
 	began  time.Time // since then,
@@ -129,7 +131,7 @@ func (r *runner) acquire() error {
 	case err != nil:
 		return err
 	}
-	r.lease, r.last = lease, false
+	r.lease, r.marks, r.last = lease, marksOf(lease), false
 	r.s, _ = stateOf(lease.Value())
 	return nil
 }
@@ -155,6 +157,7 @@ func (r *runner) perform() {
 		w.fate, w.err = returned, err
 		return
 	}
+	w.ctx.marks.Store(r.marks)
 	r.s.arm(w.ctx)
 	defer func() {
 		if w.fate == exited {

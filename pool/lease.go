@@ -21,7 +21,7 @@ type Lease[T any] struct {
 // Value returns the value. It panics once the lease has ended:
 // the value may be somebody else's by then.
 func (l Lease[T]) Value() T {
-	if l.entry == nil || l.entry.held.Load() != l.began {
+	if !l.live() {
 		panic(l.misuse("Value"))
 	}
 	return l.entry.value
@@ -76,10 +76,11 @@ func (l Lease[T]) Context(ctx context.Context) context.Context {
 	if l.entry == nil {
 		return ctx
 	}
-	key := markKey[T]{l.entry.pool}
-	outer, _ := ctx.Value(key).(mark)
-	return context.WithValue(ctx, key, leaseMark[T]{l, outer})
+	return &leaseContext[T]{ctx, l}
 }
+
+// live reports whether the lease is out.
+func (l Lease[T]) live() bool { return l.entry != nil && l.entry.held.Load() == l.began }
 
 // end ends the lease, and reports whether this call did.
 func (l Lease[T]) end() bool {

@@ -23,23 +23,31 @@ func (p *Pool[T]) marked(ctx context.Context) mark {
 	return nil
 }
 
-// leaseMark is in the ctx of Lease.Context.
-type leaseMark[T any] struct {
+// leaseContext is the ctx of Lease.Context, and the mark that it carries.
+type leaseContext[T any] struct {
+	context.Context
 	lease Lease[T]
-	outer mark // of the ctx before; nil: none
 }
 
-func (m leaseMark[T]) live() bool {
-	return m.lease.entry.held.Load() == m.lease.began || m.outer != nil && m.outer.live()
-}
-
-func (m leaseMark[T]) place() string {
-	if m.lease.entry.held.Load() != m.lease.began && m.outer != nil {
-		return m.outer.place()
+func (c *leaseContext[T]) Value(key any) any {
+	if key == any(markKey[T]{c.lease.entry.pool}) {
+		return c
 	}
-	e := m.lease.entry
-	return "it holds " + e.holder(m.lease.began, e.pool.now()).String()
+	return c.Context.Value(key)
 }
+
+func (c *leaseContext[T]) live() bool { return c.lease.live() || c.outer() != nil }
+
+func (c *leaseContext[T]) place() string {
+	if outer := c.outer(); outer != nil && !c.lease.live() {
+		return outer.place()
+	}
+	e := c.lease.entry
+	return "it holds " + e.holder(c.lease.began, e.pool.now()).String()
+}
+
+// outer is the mark of the ctx that this one was made of; nil: none.
+func (c *leaseContext[T]) outer() mark { return c.lease.entry.pool.marked(c.Context) }
 
 // hookMark is in the ctx of a hook.
 type hookMark struct {

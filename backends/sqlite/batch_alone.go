@@ -24,7 +24,7 @@ func (b *batches) alone(ctx *turn, use func(ctx context.Context, conn *Conn) err
 		return false, nil // the runner finds out why
 	}
 	s, _ := stateOf(lease.Value())
-	ctx.marks.Store(marksOf(lease))
+	ctx.marks = lease.Context(context.Background())
 	began := time.Now()
 	defer func() { // also where use panics, or the observer ends this goroutine
 		lease.Release()
@@ -43,12 +43,6 @@ func (b *batches) alone(ctx *turn, use func(ctx context.Context, conn *Conn) err
 	}
 	b.committed(1)
 	return true, nil
-}
-
-// marksOf is what a turn knows of the lease that it runs on.
-func marksOf(lease pool.Lease[*Conn]) *context.Context {
-	ctx := lease.Context(context.Background())
-	return &ctx
 }
 
 // leftover returns why a work that has returned can't be part of a transaction,

@@ -292,8 +292,8 @@ type turn struct {
 	context.Context
 	db    *DB
 	what  string
-	marks atomic.Pointer[context.Context] // of the lease that a function given to Batch runs on: see pool.Lease.Context
-	over  atomic.Bool                     // the function has returned
+	marks context.Context // of the lease that a function given to Batch runs on: see pool.Lease.Context
+	over  atomic.Bool     // the function has returned
 }
 
 type turnKey struct{ *DB }
@@ -303,8 +303,8 @@ func (t *turn) Value(key any) any {
 	if key == any(turnKey{t.db}) {
 		return t
 	}
-	if marks := t.marks.Load(); marks != nil && !t.over.Load() {
-		if mark := (*marks).Value(key); mark != nil {
+	if t.marks != nil && !t.over.Load() {
+		if mark := t.marks.Value(key); mark != nil {
 			return mark
 		}
 	}

@@ -15,8 +15,8 @@ import (
 type runner struct {
 	*batches
 	lease pool.Lease[*Conn]
-	marks *context.Context // of the lease, for the ctx of works
-	s     *state           // of the lease; nil: there is none
+	marks context.Context // of the lease, for the ctx of works
+	s     *state          // of the lease; nil: there is none
 
 	opened bool      // a transaction of ours is open:
 	began  time.Time // since then,
@@ -131,7 +131,7 @@ func (r *runner) acquire() error {
 	case err != nil:
 		return err
 	}
-	r.lease, r.marks, r.last = lease, marksOf(lease), false
+	r.lease, r.marks, r.last = lease, lease.Context(context.Background()), false
 	r.s, _ = stateOf(lease.Value())
 	return nil
 }
@@ -157,7 +157,10 @@ func (r *runner) perform() {
 		w.fate, w.err = returned, err
 		return
 	}
-	w.ctx.marks.Store(r.marks)
+	if w.again { // what the first run left behind may still look at its ctx
+		w.ctx = &turn{Context: w.ctx.Context, db: r.db, what: "Batch"}
+	}
+	w.ctx.marks = r.marks
 	r.s.arm(w.ctx)
 	defer func() {
 		if w.fate == exited {
@@ -174,6 +177,7 @@ func (r *runner) perform() {
 func (r *runner) judge() {
 	w, s := r.current, r.s
 	r.current = nil
+	w.ctx.over.Store(true)
 	if s.closed() {
 		r.lose(w, errClosed)
 		return

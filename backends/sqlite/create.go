@@ -39,6 +39,9 @@ func (d *database) create(ctx context.Context) error {
 	if err := d.fill(ctx, name); err != nil {
 		return err
 	}
+	if ctx.Err() != nil { // what it interrupts may have been over
+		return d.fail(Writer, "create", ended(ctx))
+	}
 	err = os.Link(name, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil

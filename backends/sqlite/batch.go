@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -51,7 +52,7 @@ type BatchStats struct {
 // work is one call of Batch that the runner runs.
 type work struct {
 	call
-	ctx   *turn
+	ctx   context.Context
 	use   func(ctx context.Context, conn *Conn) error
 	done  chan struct{} // receives once, when nobody but the caller uses the work any more
 	timer *time.Timer   // of AcquireTimeout, stopped while the work is not queued
@@ -81,10 +82,11 @@ const (
 // batches queues the works of a DB, and has a goroutine while there are any.
 type batches struct {
 	db         *DB
-	tap        *pool.Tap   // of the writer, for the leases of works; nil: nobody observes
-	background *turn       // of the runner's own leases, of which nobody is told
-	runner     runner      // belongs to its goroutine
-	beginning  atomic.Bool // the runner has the writer, and waits while another process writes
+	tap        *pool.Tap      // of the writer, for the leases of works; nil: nobody observes
+	background *turn          // of the runner's own leases, of which nobody is told
+	runner     runner         // belongs to its goroutine
+	beginning  atomic.Bool    // the runner has the writer, and waits while another process writes
+	inside     atomic.Uintptr // the function of the work that the runner runs; 0: none
 
 	mu          sync.Mutex // protects the following
 	first, last *work      // those that run again are the first
@@ -105,15 +107,13 @@ func (b *batches) do(ctx context.Context, use func(ctx context.Context, conn *Co
 	if err := b.db.mayWrite(ctx, "Batch"); err != nil {
 		return err
 	}
-	t := &turn{Context: ctx, db: b.db, what: "Batch"}
-	defer t.over.Store(true)
 	c := b.called(ctx)
 	if b.calm() {
-		if ran, err := b.alone(t, use, c); ran {
+		if ran, err := b.alone(ctx, use, c); ran {
 			return err
 		}
 	}
-	w, err := b.wait(t, use, c)
+	w, err := b.wait(ctx, use, c)
 	if err != nil {
 		b.acquired(c, pool.Event{Err: err})
 		return err
@@ -131,7 +131,7 @@ func (b *batches) do(ctx context.Context, use func(ctx context.Context, conn *Co
 }
 
 // wait queues a work and returns it when it is done. The error is that of one whose turn never came.
-func (b *batches) wait(ctx *turn, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
+func (b *batches) wait(ctx context.Context, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
 	if ctx.Err() != nil {
 		return nil, b.refuse(ended(ctx), 0)
 	}
@@ -188,10 +188,24 @@ func (b *batches) refuse(err error, waited time.Duration) error {
 	if waited > 0 {
 		refused.Holders = writer.Holders()
 	}
-	return refused
+	return b.blame(refused)
 }
 
-func (b *batches) queue(ctx *turn, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
+// blame adds to the error of a vain wait for the writer what the runner runs there:
+// the holder is the runner then, which tells nobody whose work it is.
+func (b *batches) blame(err error) error {
+	vain, ok := err.(*pool.Error)
+	inside := runtime.FuncForPC(b.inside.Load())
+	if !ok || vain.Op != pool.Acquire || vain.Waited == 0 || inside == nil {
+		return err
+	}
+	file, line := inside.FileLine(inside.Entry())
+	told := *vain
+	told.Err = fmt.Errorf("%w, while Batch ran %s:%d %s", vain.Err, file, line, inside.Name())
+	return &told
+}
+
+func (b *batches) queue(ctx context.Context, use func(ctx context.Context, conn *Conn) error, c call) (*work, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if most := b.db.files.options.MaxWaiters; most > 0 && b.length >= most {

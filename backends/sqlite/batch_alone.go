@@ -18,20 +18,21 @@ func (b *batches) calm() bool {
 
 // alone runs a work on its caller's goroutine, in a transaction of its own, where the writer lies ready:
 // to hand it to the runner and back takes as long as a small transaction. It reports whether it did.
-func (b *batches) alone(ctx *turn, use func(ctx context.Context, conn *Conn) error, c call) (ran bool, err error) {
-	lease, err := b.db.writer.TryAcquire(ctx)
+func (b *batches) alone(ctx context.Context, use func(ctx context.Context, conn *Conn) error, c call) (ran bool, err error) {
+	t := &turn{Context: ctx, db: b.db, what: "Batch"} // by which observe knows this lease
+	defer t.over.Store(true)
+	lease, err := b.db.writer.TryAcquire(t)
 	if err != nil {
 		return false, nil // the runner finds out why
 	}
 	s, _ := stateOf(lease.Value())
-	ctx.marks = lease.Context(context.Background())
 	began := time.Now()
 	defer func() { // also where use panics, or the observer ends this goroutine
 		lease.Release()
 		b.released(c, pool.Event{ID: lease.ID(), Held: time.Since(began), Batch: 1, Err: err})
 	}()
 	b.acquired(c, pool.Event{ID: lease.ID(), Source: pool.Idle, Batch: 1})
-	err = s.transact(ctx, func(ctx context.Context, conn *Conn) error {
+	err = s.transact(lease.Context(t), func(ctx context.Context, conn *Conn) error {
 		if err := use(ctx, conn); err != nil {
 			return err
 		}

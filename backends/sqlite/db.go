@@ -213,9 +213,9 @@ func (db *DB) onWriter(ctx context.Context, what string, use func(ctx context.Co
 	if err := db.mayWrite(ctx, what); err != nil {
 		return err
 	}
-	return db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
+	return db.batches.blame(db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
 		return db.inTurn(ctx, what, conn, use)
-	})
+	}))
 }
 
 // mayWrite returns why ctx can't wait for the writer.
@@ -292,7 +292,7 @@ type turn struct {
 	context.Context
 	db    *DB
 	what  string
-	marks context.Context // of the lease that a function given to Batch runs on: see pool.Lease.Context
+	marks context.Context // of the runner's lease, which ctx does not have: see pool.Lease.Context
 	over  atomic.Bool     // the function has returned
 }
 

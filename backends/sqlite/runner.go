@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -28,6 +29,7 @@ type runner struct {
 
 	done    []*work // in the open transaction, to be committed
 	current *work   // the one that runs, or has run and was not looked at
+	turn    *turn   // of the current one: what it leaves behind may look at its ctx for ever
 }
 
 func (r *runner) run() {
@@ -153,14 +155,12 @@ func (r *runner) begin() error {
 func (r *runner) perform() {
 	w := r.current
 	w.fate, w.ran = exited, time.Now()
+	r.turn = &turn{Context: w.ctx, db: r.db, what: "Batch", marks: r.marks}
 	if err := r.s.run(savepoint); err != nil {
 		w.fate, w.err = returned, err
 		return
 	}
-	if w.again { // what the first run left behind may still look at its ctx
-		w.ctx = &turn{Context: w.ctx.Context, db: r.db, what: "Batch"}
-	}
-	w.ctx.marks = r.marks
+	r.inside.Store(reflect.ValueOf(w.use).Pointer())
 	r.s.arm(w.ctx)
 	defer func() {
 		if w.fate == exited {
@@ -169,7 +169,7 @@ func (r *runner) perform() {
 			}
 		}
 	}()
-	w.err = w.use(w.ctx, r.s.conn)
+	w.err = w.use(r.turn, r.s.conn)
 	w.fate = returned
 }
 
@@ -177,7 +177,8 @@ func (r *runner) perform() {
 func (r *runner) judge() {
 	w, s := r.current, r.s
 	r.current = nil
-	w.ctx.over.Store(true)
+	r.inside.Store(0)
+	r.turn.over.Store(true)
 	if s.closed() {
 		r.lose(w, errClosed)
 		return

@@ -1,0 +1,54 @@
+package sqlite
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/headpond/headpond/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Who waits in vain for the writer is told which work of a shared batch has it: its holder is the runner.
+func TestAVainWaitNamesTheWorkOfABatch(t *testing.T) {
+	db := openBatch(t, Options{AcquireTimeout: 20 * time.Millisecond})
+	nothing := func(context.Context, *Conn) error { return nil }
+	const named = `acquire: no resource within \S+, while Batch ran \S*batch_blame_test\.go:\d+ \S*TestAVainWaitNamesTheWorkOfABatch\S* \(1 of 1 held`
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	db.batches.mu.Lock()
+	db.batches.shared = true // so that it does not run alone
+	db.batches.mu.Unlock()
+	done := make(chan error)
+	begin := func() {
+		done <- db.Batch(ctx, func(ctx context.Context, _ *Conn) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+	}
+	go begin()
+	for db.batches.inside.Load() == 0 {
+		select {
+		case err := <-done:
+			require.ErrorIs(t, err, pool.ErrAcquireTimeout, "its turn came too late")
+			go begin()
+		default:
+			runtime.Gosched()
+		}
+	}
+	err := db.Write(t.Context(), nothing)
+	assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	assert.Regexp(t, named, err.Error())
+	err = db.Batch(t.Context(), nothing)
+	assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	assert.Regexp(t, named, err.Error())
+	_, err = db.Checkpoint(t.Context())
+	assert.Regexp(t, named, err.Error())
+
+	cancel(errBank)
+	assert.ErrorIs(t, <-done, errBank)
+	assert.Zero(t, db.batches.inside.Load())
+}

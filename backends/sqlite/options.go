@@ -173,7 +173,8 @@ type Options struct {
 	// AcquireTimeout is that of both pools: see pool.Options. Defaults to 5s; negative: the caller's ctx alone.
 	AcquireTimeout time.Duration
 
-	// MaxWaiters is that of each pool: see pool.Options. 0: no bound.
+	// MaxWaiters is that of each pool: see pool.Options. Readers that were held back for the log
+	// (see JournalSizeLimit) come in at once: with fewer, some of them are refused. 0: no bound.
 	MaxWaiters int
 
 	// MaintainEvery is that of both pools: see pool.Options. Defaults to 30s.

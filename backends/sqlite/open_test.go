@@ -179,7 +179,10 @@ func init() {
 			go func() {
 				errs <- func() error {
 					for _, file := range args {
-						d := newDatabase(file, Options{Schema: &sqlitemigration.Schema{Migrations: []string{"CREATE TABLE t (x)"}}})
+						d := newDatabase(file, Options{
+							Schema:      &sqlitemigration.Schema{Migrations: []string{"CREATE TABLE t (x)"}},
+							BusyTimeout: time.Minute, // each waits for 15 others, and for the disk
+						})
 						mode := Mode(i % 2)
 						s, err := d.open(context.Background(), Writer)
 						if err != nil {
@@ -268,7 +271,7 @@ func TestJournalModeWaits(t *testing.T) {
 	assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err).ToPrimary())
 	opened := make(chan error, 1)
 	go func() {
-		s, err := newDatabase(file, Options{}).open(context.Background(), Writer)
+		s, err := newDatabase(file, Options{BusyTimeout: time.Minute}).open(context.Background(), Writer)
 		if err == nil {
 			err = s.end(context.Background())
 		}

@@ -120,7 +120,7 @@ func handle(w http.ResponseWriter, r *http.Request) {
 
 func TestSqlitexExampleHTTP(t *testing.T) {
 	var err error
-	dbpool, err = headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{Readers: 10})
+	dbpool, err = headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{Readers: 10, AcquireTimeout: -1})
 	require.NoError(t, err)
 	conn, err := dbpool.Take(t.Context())
 	require.NoError(t, err)
@@ -158,7 +158,7 @@ func newSqlitexPool(t *testing.T) *headpond.Pool {
 	// sqlitex.NewPool("file::memory:?mode=memory&cache=shared", sqlitex.PoolOptions{
 	// 	Flags:    sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenURI | sqlite.OpenSharedCache,
 	// 	PoolSize: poolSize,
-	dbpool, err := headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{Readers: poolSize})
+	dbpool, err := headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{Readers: poolSize, AcquireTimeout: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	headpond "github.com/headpond/headpond/backends/sqlite"
 	"github.com/stretchr/testify/assert"
@@ -158,7 +159,9 @@ func newSqlitexPool(t *testing.T) *headpond.Pool {
 	// sqlitex.NewPool("file::memory:?mode=memory&cache=shared", sqlitex.PoolOptions{
 	// 	Flags:    sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenURI | sqlite.OpenSharedCache,
 	// 	PoolSize: poolSize,
-	dbpool, err := headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{Readers: poolSize, AcquireTimeout: -1})
+	dbpool, err := headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{
+		Readers: poolSize, AcquireTimeout: -1, BusyTimeout: time.Hour, // sqlitex.Pool waits for ever
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

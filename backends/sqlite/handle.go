@@ -207,6 +207,10 @@ func (h *handle) closed() bool { return *field[bool](h.conn, fields.closed) }
 // interrupt is the channel of Conn.SetInterrupt.
 func (h *handle) interrupt() <-chan struct{} { return *field[<-chan struct{}](h.conn, fields.doneCh) }
 
+// interruptNow ends what runs. Any goroutine may call it from install to uninstall:
+// there the sqlite3* lives on where a borrower closes the Conn.
+func (h *handle) interruptNow() { lib.Xsqlite3_interrupt(h.tls, h.db) }
+
 // cached is how many statements the Conn has cached.
 func (h *handle) cached() int { return len(*field[map[string]*sqlite.Stmt](h.conn, fields.stmts)) }
 

@@ -14,11 +14,49 @@ import (
 type alarm struct {
 	rings chan struct{}
 	fire  func() // closes rings, once. Whoever has it fires this alarm, never that of a later borrower
+
+	mu     sync.Mutex // protects the following
+	hushed chan struct{}
+	over   bool // hushed is closed
 }
 
-func newAlarm() *alarm {
-	rings := make(chan struct{})
-	return &alarm{rings: rings, fire: sync.OnceFunc(func() { close(rings) })}
+// newAlarm returns an alarm that calls interrupt again and again from when it is fired until it is hushed.
+// The once that zombiezen interrupts is lost on a statement that is just about to begin: SQLite forgets
+// an interrupt when the first statement begins, and zombiezen has looked at the channel before.
+func newAlarm(interrupt func()) *alarm {
+	a := &alarm{rings: make(chan struct{}), hushed: make(chan struct{})}
+	a.fire = sync.OnceFunc(func() {
+		close(a.rings)
+		go a.insist(interrupt)
+	})
+	return a
+}
+
+func (a *alarm) insist(interrupt func()) {
+	for count := 0; ; count++ {
+		timer := time.NewTimer(delays[min(count, 3)])
+		select {
+		case <-timer.C:
+		case <-a.hushed:
+			timer.Stop()
+			return
+		}
+		a.mu.Lock()
+		if !a.over {
+			interrupt()
+		}
+		a.mu.Unlock()
+	}
+}
+
+// hush makes the alarm interrupt nothing any more: not after hush has returned.
+func (a *alarm) hush() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over {
+		a.over = true
+		close(a.hushed)
+	}
 }
 
 func (a *alarm) fired() bool {
@@ -33,8 +71,14 @@ func (a *alarm) fired() bool {
 // rearm gives the connection a new alarm. It waits until zombiezen's goroutine,
 // which interrupts the connection when an alarm is fired, is done with the old one.
 func (s *state) rearm() *alarm {
-	a := newAlarm()
-	s.alarm.Store(a)
+	a := newAlarm(func() {
+		if s.installed.Load() {
+			s.interruptNow()
+		}
+	})
+	if old := s.alarm.Swap(a); old != nil {
+		old.hush()
+	}
 	s.conn.SetInterrupt(a.rings)
 	return a
 }

@@ -223,6 +223,7 @@ func (s *state) steps(path string) []step {
 			if err := s.install(); err != nil {
 				return err
 			}
+			s.installed.Store(true)
 			s.limits, s.settings = s.handle.limits(), s.handle.settings()
 			return s.probe()
 		}},

@@ -22,6 +22,8 @@ type state struct {
 	alarm atomic.Pointer[alarm] // ends what runs; any goroutine may fire it
 	stop  func() bool           // of the context.AfterFunc that fires alarm when the borrower's ctx ends; nil: none
 
+	installed atomic.Bool // handle.install was called
+
 	waitSince time.Time // of wait: when the lock was first found taken
 	page      int64     // the size of a page; 0: not asked yet
 	patient   bool      // wait waits; false until the next reset where the borrower must not be kept
@@ -111,6 +113,7 @@ func (s *state) end(ctx context.Context) error {
 	s.db.mu.Lock()
 	delete(s.db.live, s)
 	s.db.mu.Unlock()
+	s.alarm.Load().hush() // nobody fires it from now on, or it interrupts nothing
 	states.Delete(s.conn)
 	cells.Delete(s.address())
 	var err error

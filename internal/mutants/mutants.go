@@ -169,6 +169,16 @@ var mutants = []mutant{
 		new: "s.stop()",
 	},
 	{
+		what: "an interrupt that SQLite has forgotten does not come again", file: "backends/sqlite/interrupt.go", tests: ofSQLite,
+		old: "go a.insist(interrupt)",
+		new: "",
+	},
+	{
+		what: "a run of Batch has no mark of its lease", file: "backends/sqlite/runner.go", tests: ofSQLite,
+		old: ", marks: r.marks}",
+		new: "}",
+	},
+	{
 		what: "a wait for a lock does not hear a cancel", file: "backends/sqlite/interrupt.go", tests: ofSQLite,
 		old: "case <-s.alarm.Load().rings:\n\t\treturn false\n\tcase <-s.interrupt(): // the borrower's own, where there is one\n\t\treturn false\n",
 		new: "",

@@ -11,7 +11,13 @@ import (
 
 func TestRun(t *testing.T) {
 	var out strings.Builder
-	require.NoError(t, run(t.Context(), &out))
+	for range 10 { // the machine may be so busy that the 50 ms of the last one are over before it waits
+		out.Reset()
+		require.NoError(t, run(t.Context(), &out))
+		if strings.Contains(out.String(), "no resource within") {
+			break
+		}
+	}
 	assert.Regexp(t, `^20 goroutines have counted; a borrower switches to another space: test visits 1
 the next, in the same session after its Reset: main visits 21
 the server hung up on all, and the next does not notice: main visits 22

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -59,8 +60,11 @@ func TestPrograms(t *testing.T) {
 	}
 	for _, program := range programs(t) {
 		t.Run(program, func(t *testing.T) {
-			out, err := exec.CommandContext(t.Context(), "go", "run", "./"+program).CombinedOutput()
-			require.NoError(t, err, "%s", out)
+			cmd := exec.CommandContext(t.Context(), "go", "run", "./"+program)
+			var stderr strings.Builder // where the go command says what it downloads
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, &stderr)
 			assert.Equal(t, output[filepath.Dir(program)], string(out))
 		})
 	}

@@ -133,8 +133,8 @@ func TestDrain(t *testing.T) {
 // TestRun is the whole of it: a database that exists is opened again, and what can't work is an error.
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "orders.db")
-	for range 2 {
-		require.NoError(t, run(t.Context(), path, "127.0.0.1:0", time.Second, 200*time.Millisecond))
+	for n := 0; n < 2 || n < 50 && len(stored(t, path)) == 0; n++ { // a busy machine may take no order in 200 ms
+		require.NoError(t, run(t.Context(), path, "127.0.0.1:0", time.Minute, 200*time.Millisecond))
 		assert.NoFileExists(t, path+"-wal", "the last checkpoint has emptied it")
 	}
 	assert.NotEmpty(t, stored(t, path))
@@ -149,7 +149,9 @@ func TestRun(t *testing.T) {
 }
 
 func open(t *testing.T, page *poolz.Page) *sqlite.DB {
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "orders.db"), options(page))
+	settings := options(page)
+	settings.AcquireTimeout = time.Minute
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "orders.db"), settings)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, db.Close(context.Background())) })
 	return db

@@ -60,6 +60,7 @@ func TestSoak(t *testing.T) {
 	settings.WriterPolicy = settings.ReaderPolicy
 	settings.MaintainEvery = 100 * time.Millisecond
 	settings.JournalSizeLimit = walLimit
+	settings.AcquireTimeout = time.Minute // a slow disk is no fault of the service
 	path := filepath.Join(t.TempDir(), "orders.db")
 	db, err := sqlite.Open(t.Context(), path, settings)
 	require.NoError(t, err)
@@ -72,7 +73,7 @@ func TestSoak(t *testing.T) {
 	all.Handle(yardstick, ruler)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, listener, s.watched(all), 5*time.Second) }()
+	go func() { served <- serve(ctx, listener, s.watched(all), time.Minute) }()
 	var clients, others sync.WaitGroup
 	kepts := make([][]order, soakers)
 	for i := range kepts {
@@ -91,11 +92,11 @@ func TestSoak(t *testing.T) {
 		return stats.Readers.Held == 0 && stats.Writer.Held == 0
 	}, 10*time.Second, time.Millisecond, "a lease is out")
 	stats := db.Stats()
-	closing, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	closing, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, db.Close(closing))
 	flush()
-	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); (runtime.NumGoroutine() > goroutines || openFiles(t) > files) && time.Now().Before(end); {
 		runtime.Gosched() // those of closed connections are about to end
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "goroutines")
@@ -108,10 +109,7 @@ func TestSoak(t *testing.T) {
 		require.Equal(t, o, there[o.ID], "it was acknowledged")
 	}
 	require.NotEmpty(t, acknowledged)
-	assert.NotZero(t, s.cancelled.Load())
-	assert.NotZero(t, s.hungUp.Load())
-	assert.NotZero(t, stats.Readers.Destroyed[resource.Evicted]+stats.Readers.Destroyed[resource.Shrunk])
-	assert.NotZero(t, stats.Writer.Destroyed[resource.Evicted]+stats.Writer.Destroyed[resource.MaxLifetime])
+	assert.True(t, s.wornOut(stats), "with everything that wears pools out")
 	if *long { // in seconds, chance may leave one of them out
 		for _, reason := range []resource.Reason{resource.MaxLifetime, resource.Evicted, resource.Shrunk} {
 			assert.NotZero(t, stats.Readers.Destroyed[reason], reason)
@@ -331,11 +329,20 @@ func (s *soak) churn(ctx context.Context, t *testing.T, db *sqlite.DB) {
 	}
 }
 
+// wornOut reports whether there was all that wears pools out.
+func (s *soak) wornOut(stats sqlite.Stats) bool {
+	readers, writer := stats.Readers.Destroyed, stats.Writer.Destroyed
+	return s.cancelled.Load() > 0 && s.hungUp.Load() > 0 &&
+		readers[resource.Evicted]+readers[resource.Shrunk] > 0 && writer[resource.Evicted]+writer[resource.MaxLifetime] > 0
+}
+
 // sample takes the figures each second, and looks at the pages meanwhile, as an operator does.
+// On a slow machine it goes on for a minute more where not all that wears pools out has come yet.
 func (s *soak) sample(t *testing.T, db *sqlite.DB, length time.Duration) (all []figures) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for end := time.Now().Add(length); len(all) < 5 || time.Now().Before(end); {
+	end := time.Now().Add(length)
+	for len(all) < 5 || time.Now().Before(end) || time.Now().Before(end.Add(time.Minute)) && !s.wornOut(db.Stats()) {
 		<-tick.C
 		for _, path := range []string{"/metrics", "/debug/poolz"} {
 			response, err := s.client.Get(s.url + path)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -26,38 +27,44 @@ func waitForWorks(db *DB, n int) {
 }
 
 func TestBatchWhoseCallerLeavesTheQueueDoesNotRun(t *testing.T) {
-	db := openBatch(t, Options{AcquireTimeout: 50 * time.Millisecond, Name: "orders"})
-	require.NoError(t, db.Write(t.Context(), func(context.Context, *Conn) error {
-		never := func(context.Context, *Conn) error { panic("it ran") }
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cause := errors.New("the user left")
-		left := make(chan error, 1)
-		go func() { left <- db.Batch(ctx, never) }()
-		waitForWorks(db, 1)
-		cancel(cause)
-		err := <-left
-		assert.ErrorIs(t, err, context.Canceled)
-		assert.ErrorIs(t, err, cause)
-		err = db.Batch(context.Background(), never)
-		assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
-		assert.ErrorContains(t, err, `headpond/pool "orders.writer": acquire: no resource within 5`)
-		err = db.Batch(ctx, never)
-		assert.ErrorIs(t, err, cause)
-		waitForWorks(db, 0)
-		return nil
-	}))
-	assert.Empty(t, worked(t, db))
+	synctest.Test(t, func(t *testing.T) {
+		db := openBatch(t, Options{AcquireTimeout: 50 * time.Millisecond, Name: "orders"})
+		require.NoError(t, db.Write(t.Context(), func(context.Context, *Conn) error {
+			never := func(context.Context, *Conn) error { panic("it ran") }
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cause := errors.New("the user left")
+			left := make(chan error, 1)
+			go func() { left <- db.Batch(ctx, never) }()
+			waitForWorks(db, 1)
+			cancel(cause)
+			err := <-left
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.ErrorIs(t, err, cause)
+			err = db.Batch(context.Background(), never)
+			assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
+			assert.ErrorContains(t, err, `headpond/pool "orders.writer": acquire: no resource within 50ms`)
+			err = db.Batch(ctx, never)
+			assert.ErrorIs(t, err, cause)
+			waitForWorks(db, 0)
+			return nil
+		}))
+		assert.Empty(t, worked(t, db))
+	})
 }
 
 func TestBatchInterruptedWhileItWritesLosesTheSharedTransactionAndNothingElse(t *testing.T) {
-	db := openBatch(t, Options{})
 	ctx, cancel := context.WithCancel(context.Background())
+	db := openBatch(t, Options{Setup: func(_ context.Context, conn *Conn) error {
+		return conn.CreateFunction("cancelled", &sqlite.FunctionImpl{NArgs: 1, Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+			cancel()
+			return args[0], nil
+		}})
+	}})
 	runs := 0
 	errs := togetherWith(t, db,
 		one{use: func(_ context.Context, conn *Conn) error { runs++; return insert(conn, 1) }},
-		one{ctx, func(_ context.Context, conn *Conn) error {
-			time.AfterFunc(20*time.Millisecond, cancel)
-			return insertForever(conn)
+		one{ctx, func(_ context.Context, conn *Conn) error { // one statement that writes until it is interrupted
+			return run(conn, "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i+1 FROM n) INSERT INTO work SELECT cancelled(i) FROM n")
 		}},
 		one{use: func(_ context.Context, conn *Conn) error { return insert(conn, 3) }},
 	)
@@ -70,13 +77,9 @@ func TestBatchInterruptedWhileItWritesLosesTheSharedTransactionAndNothingElse(t 
 	assert.EqualValues(t, 1, db.Stats().Batch.Again)
 }
 
-// insertForever is one statement that writes until it is interrupted.
-func insertForever(conn *Conn) error {
-	return sqlitex.ExecuteTransient(conn, "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i+1 FROM n) INSERT INTO work SELECT i FROM n", nil)
-}
-
 func TestBatchAndWriteTakeTurns(t *testing.T) {
 	db := openBatch(t, Options{MaxBatch: 4})
+	withoutPasses(db) // one would wait for its turn as well
 	var mu sync.Mutex
 	var order []string
 	note := func(what string) func(context.Context, *Conn) error {
@@ -170,6 +173,7 @@ func TestBatchIsObservedCallByCall(t *testing.T) {
 			ended[e.Op] = append(ended[e.Op], e)
 		}}
 	}})
+	withoutPasses(db) // one would be observed as well
 	mu.Lock()
 	clear(ended)
 	mu.Unlock()
@@ -211,32 +215,36 @@ func TestBatchAllocatesTwiceACall(t *testing.T) {
 // Another process, or connection, that writes for longer than BusyTimeout: who waited is told of the lock
 // and not that the writer was taken, also where AcquireTimeout is over by then; and a cancel is heard at once.
 func TestBatchThatCannotBeginForALock(t *testing.T) {
-	db := openBatch(t, Options{BusyTimeout: 100 * time.Millisecond, AcquireTimeout: 50 * time.Millisecond})
-	other := conn(t, db)
-	do(t, other, "BEGIN IMMEDIATE")
-	never := func(context.Context, *Conn) error { panic("it ran") }
-	for _, err := range append(togetherHeld(t, db, func() {}, never, never), db.Batch(t.Context(), never)) {
-		assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err), "%v", err)
-		assert.NotErrorIs(t, err, pool.ErrAcquireTimeout)
-	}
-	db.files.options.BusyTimeout = time.Minute
-	ctx, cancel := context.WithCancel(context.Background())
-	cancelled, waited := make(chan error, 1), make(chan error, 1)
-	go func() {
-		waited <- togetherHeld(t, db, func() {
-			go func() { cancelled <- db.Batch(ctx, never) }()
-			waitForWorks(db, 2)
-		}, func(_ context.Context, conn *Conn) error { return insert(conn, 1) })[0]
-	}()
-	for !db.batches.beginning.Load() {
-		runtime.Gosched()
-	}
-	cancel()
-	assert.ErrorIs(t, <-cancelled, context.Canceled)
-	assert.True(t, db.batches.beginning.Load(), "and the others wait on")
-	do(t, other, "ROLLBACK")
-	assert.NoError(t, <-waited)
-	assert.Equal(t, []int{1}, worked(t, db))
+	synctest.Test(t, func(t *testing.T) {
+		db := openBatch(t, Options{BusyTimeout: 100 * time.Millisecond, AcquireTimeout: 50 * time.Millisecond})
+		other := conn(t, db)
+		do(t, other, "BEGIN IMMEDIATE")
+		never := func(context.Context, *Conn) error { panic("it ran") }
+		moment := func() { <-time.After(time.Millisecond) } // BUSY is for who waited before BEGIN, not for who comes in the same instant
+		errs := togetherHeld(t, db, moment, never, never)
+		moment()
+		for _, err := range append(errs, db.Batch(t.Context(), never)) {
+			assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err), "%v", err)
+			assert.NotErrorIs(t, err, pool.ErrAcquireTimeout)
+		}
+		db.files.options.BusyTimeout = time.Minute
+		ctx, cancel := context.WithCancel(context.Background())
+		cancelled, waited := make(chan error, 1), make(chan error, 1)
+		go func() {
+			waited <- togetherHeld(t, db, func() {
+				go func() { cancelled <- db.Batch(ctx, never) }()
+				waitForWorks(db, 2)
+			}, func(_ context.Context, conn *Conn) error { return insert(conn, 1) })[0]
+		}()
+		<-time.After(time.Second)
+		assert.True(t, db.batches.beginning.Load())
+		cancel()
+		assert.ErrorIs(t, <-cancelled, context.Canceled)
+		assert.True(t, db.batches.beginning.Load(), "and the others wait on")
+		do(t, other, "ROLLBACK")
+		assert.NoError(t, <-waited)
+		assert.Equal(t, []int{1}, worked(t, db))
+	})
 }
 
 // In WAL mode COMMIT waits for no lock: only a database that Setup attached, with a rollback journal, makes it.
@@ -301,6 +309,7 @@ func TestBatchWhereACallbackExits(t *testing.T) {
 					}
 				}}
 			}})
+			withoutPasses(db) // one could have the writer when a work comes to be alone
 			exits.Store(true)
 			errs := together(t, db, work(1), work(2))
 			assert.Equal(t, op == pool.Release, errors.Is(errors.Join(errs...), errExited), "its own goroutine, or the DB's")

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -59,62 +60,66 @@ func TestCloseInterrupts(t *testing.T) {
 
 // Row 7: Close returns at its deadline and names the holders; what they hold is closed when it comes back.
 func TestRow7CloseNamesTheHolders(t *testing.T) {
-	db := open(t, false, Options{LeakAfter: time.Hour})
-	reader, err := db.Readers().Acquire(t.Context())
-	require.NoError(t, err)
-	writer, err := db.Writer().Acquire(t.Context())
-	require.NoError(t, err)
-	do(t, writer.Value(), "BEGIN IMMEDIATE")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-	defer cancel()
-	began := time.Now()
-	err = db.Close(ctx)
-	took := time.Since(began)
-	assert.GreaterOrEqual(t, took, grace)
-	assert.Less(t, took, grace+500*time.Millisecond)
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.ErrorContains(t, err, "app.readers")
-	assert.ErrorContains(t, err, "app.writer")
-	assert.ErrorContains(t, err, "close_test.go:")
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t, false, Options{LeakAfter: time.Hour})
+		reader, err := db.Readers().Acquire(t.Context())
+		require.NoError(t, err)
+		writer, err := db.Writer().Acquire(t.Context())
+		require.NoError(t, err)
+		do(t, writer.Value(), "BEGIN IMMEDIATE")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err = db.Close(ctx)
+		took := time.Since(began)
+		assert.Equal(t, 30*time.Millisecond+grace, took)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "app.readers")
+		assert.ErrorContains(t, err, "app.writer")
+		assert.ErrorContains(t, err, "close_test.go:")
 
-	_, err = first(reader.Value(), "SELECT 1")
-	assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err), "its holder learns it, and does not crash")
-	reader.Release()
-	writer.Release()
-	require.NoError(t, db.Close(t.Context()))
-	assert.Zero(t, descriptors(t, db.files.path))
+		_, err = first(reader.Value(), "SELECT 1")
+		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err), "its holder learns it, and does not crash")
+		reader.Release()
+		writer.Release()
+		require.NoError(t, db.Close(t.Context()))
+		assert.Zero(t, descriptors(t, db.files.path))
+	})
 }
 
 // Who waits for a lock of another process when Close interrupts is told that it was Close.
 func TestCloseInterruptsWhoWaitsForALock(t *testing.T) {
 	for _, way := range []string{"Write", "alone", "shared"} {
 		t.Run(way, func(t *testing.T) {
-			db := openBatch(t, Options{BusyTimeout: time.Minute})
-			do(t, conn(t, db), "BEGIN IMMEDIATE")
-			never := func(context.Context, *Conn) error { panic("it ran") }
-			failed := make(chan error, 2)
-			switch way {
-			case "Write":
-				go func() { failed <- db.Write(context.Background(), never) }()
-			case "alone":
-				go func() { failed <- db.Batch(context.Background(), never) }()
-			case "shared":
-				go func() {
-					for _, err := range togetherHeld(t, db, func() {}, never, never) {
-						failed <- err
-					}
-				}()
-			}
-			require.Eventually(t, func() bool { return db.Writer().Stats().Held == 1 && (way != "shared" || db.batches.beginning.Load()) },
-				10*time.Second, time.Millisecond)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			defer cancel()
-			require.NoError(t, db.Close(ctx))
-			for range map[string]int{"Write": 1, "alone": 1, "shared": 2}[way] {
-				err := <-failed
-				assert.ErrorIs(t, err, pool.ErrClosed)
-				assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err))
-			}
+			synctest.Test(t, func(t *testing.T) {
+				db := openBatch(t, Options{BusyTimeout: time.Minute})
+				do(t, conn(t, db), "BEGIN IMMEDIATE")
+				never := func(context.Context, *Conn) error { panic("it ran") }
+				failed := make(chan error, 2)
+				switch way {
+				case "Write":
+					go func() { failed <- db.Write(context.Background(), never) }()
+				case "alone":
+					go func() { failed <- db.Batch(context.Background(), never) }()
+				case "shared":
+					go func() {
+						moment := func() { <-time.After(time.Millisecond) } // BUSY is for who waited before BEGIN, not for who comes in the same instant
+						for _, err := range togetherHeld(t, db, moment, never, never) {
+							failed <- err
+						}
+					}()
+				}
+				<-time.After(time.Second)
+				require.Equal(t, 1, db.Writer().Stats().Held)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				require.NoError(t, db.Close(ctx))
+				for range map[string]int{"Write": 1, "alone": 1, "shared": 2}[way] {
+					err := <-failed
+					assert.ErrorIs(t, err, pool.ErrClosed)
+					assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err))
+				}
+			})
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -26,6 +27,9 @@ var counters = &sqlitemigration.Schema{Migrations: []string{
 func open(t testing.TB, memory bool, options Options) *DB {
 	t.Helper()
 	options.Schema = counters
+	if options.AcquireTimeout == 0 {
+		options.AcquireTimeout = time.Minute // a busy machine may take longer than the default
+	}
 	var db *DB
 	var err error
 	if memory {
@@ -114,7 +118,7 @@ func TestRow3NestingNeverDeadlocks(t *testing.T) {
 					}
 					return nil
 				}))
-				assert.Less(t, time.Since(began), time.Second, name)
+				assert.Less(t, time.Since(began), 30*time.Second, "%s: half of AcquireTimeout", name)
 				assert.NoError(t, innerCall(kept, func(context.Context, *Conn) error { return nil }), "the outer one is over")
 			}
 		}
@@ -136,6 +140,7 @@ func TestRow10AWriteOnAReaderFailsAtOnce(t *testing.T) {
 
 func TestRow10WritersComeInTheirOrder(t *testing.T) {
 	db := open(t, false, Options{})
+	withoutPasses(db) // one would wait for its turn as well
 	var mu sync.Mutex
 	var order []int
 	var group sync.WaitGroup
@@ -292,30 +297,31 @@ func TestAStatementLeftOpenDoesNotFailTheCommit(t *testing.T) {
 
 // Row 11, through Write: it waits for another process's lock as long as its ctx and BusyTimeout allow.
 func TestRow11WriteWaitsForAStranger(t *testing.T) {
-	db := open(t, false, Options{})
-	stranger := construct(t, db.files.path, Writer, Options{})
-	do(t, stranger.conn, "BEGIN IMMEDIATE")
-	ends(t, 50*time.Millisecond, func() {
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t, false, Options{})
+		stranger := construct(t, db.files.path, Writer, Options{})
+		do(t, stranger.conn, "BEGIN IMMEDIATE")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
+		began := time.Now()
 		err := db.Write(ctx, func(context.Context, *Conn) error { return nil })
+		assert.Equal(t, 50*time.Millisecond, time.Since(began))
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, sqlite.ResultBusy, sqlite.ErrCode(err).ToPrimary())
-	})
-	assert.NoError(t, db.Read(t.Context(), func(context.Context, *Conn) error { return nil }), "readers wait for nobody")
+		assert.NoError(t, db.Read(t.Context(), func(context.Context, *Conn) error { return nil }), "readers wait for nobody")
 
-	done := make(chan error)
-	go func() { done <- db.Write(t.Context(), func(context.Context, *Conn) error { return nil }) }()
-	for db.Stats().Writer.Held == 0 {
-		runtime.Gosched()
-	}
-	do(t, stranger.conn, "COMMIT")
-	require.NoError(t, <-done)
+		done := make(chan error)
+		go func() { done <- db.Write(t.Context(), func(context.Context, *Conn) error { return nil }) }()
+		<-time.After(time.Second)
+		do(t, stranger.conn, "COMMIT")
+		require.NoError(t, <-done)
+	})
 }
 
 // A database that a connection finds broken is retired from both pools.
 func TestRow20BothPoolsRetire(t *testing.T) {
 	db := open(t, false, Options{})
+	withoutPasses(db) // one would open the writer again
 	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
 		return run(conn, "CREATE TABLE big (x); INSERT INTO big SELECT zeroblob(4000) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c LIMIT 50) SELECT n FROM c)")
 	}))

@@ -79,19 +79,22 @@ func TestBackupIsOneSnapshotWhileWritersGoOn(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	before := acknowledged.Load()
 	var last, total, calls int
-	var during int64
-	require.NoError(t, db.Backup(t.Context(), copied, func(done, all int) {
-		assert.Greater(t, done, last, "writers do not start it over")
+	backing, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	require.NoError(t, db.Backup(backing, copied, func(done, all int) {
+		if !assert.Greater(t, done, last, "writers do not start it over") {
+			giveUp()
+		}
 		last, total = done, all
 		calls++
-		during = acknowledged.Load()
+		now := acknowledged.Load()
+		assert.Eventually(t, func() bool { return acknowledged.Load() > now }, time.Minute, time.Millisecond, "they do go on")
 	}))
 	after := acknowledged.Load()
 	stop()
 	all.Wait()
 	assert.Equal(t, total, last)
 	assert.GreaterOrEqual(t, calls, 8)
-	assert.Greater(t, during, before, "they did go on")
 	look(t, copied, func(conn *Conn) {
 		pairs, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*)/2 FROM entry"))
 		require.NoError(t, err)
@@ -116,23 +119,31 @@ func TestBackupLeavesNothingWhereItFails(t *testing.T) {
 		assert.Zero(t, db.Readers().Stats().Held, why)
 		assert.Zero(t, db.log.backups.Load(), why)
 	}
-	var began time.Time
 	for _, at := range []int{1, 20, 0} { // 0: when all is copied, and only the disk is to be waited for
-		ctx, cancel := context.WithCancelCause(t.Context())
-		calls := 0
-		err := db.Backup(ctx, filepath.Join(directory, "cancelled.db"), func(done, total int) {
-			if calls++; calls == at || at == 0 && done == total {
-				began = time.Now()
-				cancel(errBank)
+		took := time.Hour
+		for tries := 0; took >= 100*time.Millisecond && tries < 10; tries++ { // a busy machine has ten
+			var began time.Time
+			ctx, cancel := context.WithCancelCause(t.Context())
+			calls := 0
+			copied := filepath.Join(directory, "cancelled.db")
+			err := db.Backup(ctx, copied, func(done, total int) {
+				if calls++; calls == at || at == 0 && done == total {
+					began = time.Now()
+					cancel(errBank)
+				}
+			})
+			if err == nil { // all was on the disk before somebody looked
+				require.NoError(t, os.Remove(copied))
+				continue
 			}
-		})
-		took := time.Since(began)
-		require.ErrorIs(t, err, context.Canceled)
-		require.ErrorIs(t, err, errBank)
-		assert.ErrorContains(t, err, filepath.Join(directory, "cancelled.db"))
+			took = min(took, time.Since(began))
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorIs(t, err, errBank)
+			assert.ErrorContains(t, err, copied)
+			nothing("cancelled")
+		}
 		assert.Less(t, took, 100*time.Millisecond, "20 on a machine that has nothing else to do")
 		t.Logf("cancelled at %d: it took %v", at, took)
-		nothing("cancelled")
 	}
 	assert.Panics(t, func() {
 		_ = db.Backup(t.Context(), filepath.Join(directory, "panic.db"), func(int, int) { panic("bank") })
@@ -142,7 +153,7 @@ func TestBackupLeavesNothingWhereItFails(t *testing.T) {
 
 	for range 2 { // the second time it is closed already
 		err := db.Backup(t.Context(), filepath.Join(directory, "closed.db"), func(int, int) {
-			if began = time.Now(); !db.closing.Load() {
+			if !db.closing.Load() {
 				ctx, cancel := context.WithCancel(context.Background())
 				cancel()
 				go db.Close(ctx)
@@ -175,7 +186,7 @@ func TestSyncFileTakesAwayWhatItGaveUp(t *testing.T) {
 			assert.ErrorIs(t, err, context.Canceled)
 		}
 	}
-	require.Eventually(t, func() bool { return len(files(t, filepath.Join(directory, "x"))) == len(synced) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(files(t, filepath.Join(directory, "x"))) == len(synced) }, time.Minute, time.Millisecond)
 	for _, name := range synced {
 		assert.FileExists(t, name)
 	}

@@ -110,11 +110,12 @@ type crash struct {
 	complete, absent, early, leftovers int
 }
 
-// kill starts a process and kills it at some moment: before it has said anything, or within 50 ms from when it has.
-func (c *crash) kill(t *testing.T, from int64, backups bool) {
-	directory := ""
+// kill starts a process and kills it at some moment: early, before it says anything, most likely,
+// or within 50 ms from when it has said that a work was acknowledged, or with backups, that one begins.
+func (c *crash) kill(t *testing.T, from int64, backups, early bool) {
+	directory, sign := "", "work"
 	if backups {
-		directory = c.backups
+		directory, sign = c.backups, "begin"
 	}
 	cmd := child(t, "crash", c.file, strconv.FormatInt(from, 10), directory)
 	out, err := cmd.StdoutPipe()
@@ -123,17 +124,17 @@ func (c *crash) kill(t *testing.T, from int64, backups bool) {
 	cmd.Stderr = &complaints
 	require.NoError(t, cmd.Start())
 	killIn := func(most time.Duration) { time.AfterFunc(rand.N(most), func() { _ = cmd.Process.Kill() }) }
-	early := rand.IntN(5) == 0
 	if early {
 		killIn(40 * time.Millisecond)
 	}
-	silent := true
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if silent && !early {
+	silent, doomed := true, early
+	for lines := bufio.NewScanner(out); lines.Scan(); silent = false {
+		what, name, _ := strings.Cut(lines.Text(), " ")
+		if what == sign && !doomed {
 			killIn(50 * time.Millisecond)
+			doomed = true
 		}
-		silent = false
-		switch what, name, _ := strings.Cut(lines.Text(), " "); what {
+		switch what {
 		case "work":
 			id, err := strconv.ParseInt(name, 10, 64)
 			require.NoError(t, err)
@@ -249,7 +250,7 @@ func TestKill(t *testing.T) {
 			c = &crash{file: path(t), backups: t.TempDir(), acked: map[int64]bool{}, begun: map[string]int{}, done: map[string]bool{}}
 		}
 		was := len(c.acked)
-		c.kill(t, int64(round)*1_000_000, round%2 == 1)
+		c.kill(t, int64(round)*1_000_000, round%2 == 1, round%5 == 3) // 3 and 8 of each 10: one with backups, one without
 		acknowledged += len(c.acked) - was
 		c.audit(t)
 		if round%each == each-1 {

@@ -141,9 +141,18 @@ func ExampleDB() {
 		})
 	}
 	goroutines.Wait()
-	stats := db.Stats()
-	fmt.Println("reads:", stats.Readers.Released, "writes:", stats.Writer.Released)
-	// Output: reads: 4 writes: 2
+	fmt.Println("reads:", db.Stats().Readers.Released)
+	err = db.Read(ctx, func(ctx context.Context, conn *sqlite.Conn) error {
+		n, err := stock(conn)
+		fmt.Println("left:", n)
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// reads: 4
+	// left: 0
 }
 
 // A Read sees one snapshot, whatever is written meanwhile.
@@ -342,11 +351,11 @@ func ExampleStats() {
 		log.Fatal(err)
 	}
 	stats := db.Stats()
-	fmt.Println("had to wait for the writer:", stats.Writer.Waited)
+	fmt.Println("wait for the writer:", stats.Writer.Waiting)
 	fmt.Println("the log is small:", stats.WAL.Size < 1<<20)
 	fmt.Println("left open:", stats.Found[sqlite.FoundStatement])
 	// Output:
-	// had to wait for the writer: 0
+	// wait for the writer: 0
 	// the log is small: true
 	// left open: 0
 }

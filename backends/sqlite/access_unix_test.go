@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ func init() {
 	// The arguments are files to open, as nobody.
 	children["nobody"] = func(args []string) error {
 		if err := syscall.Setuid(65534); err != nil {
-			return err
+			return fmt.Errorf("become nobody: %w", err)
 		}
 		for _, file := range args {
 			_, err := newDatabase(file, Options{}).open(context.Background(), Writer)
@@ -44,5 +45,8 @@ func TestOpenNamesAMissingPermission(t *testing.T) {
 	file := filepath.Join(dir, "app.db")
 	construct(t, file, Writer, Options{})
 	output, err := child(t, "nobody", file, filepath.Join(dir, "new.db"), filepath.Join(closed, "app.db")).CombinedOutput()
+	if bytes.HasPrefix(output, []byte("become nobody")) {
+		t.Skipf("root may not, as in a container without its privileges: %s", output)
+	}
 	require.NoError(t, err, string(output))
 }

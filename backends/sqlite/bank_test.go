@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -72,7 +73,7 @@ func TestBank(t *testing.T) {
 		if *long {
 			rounds = 1000
 		}
-		options := Options{Schema: bankSchema, AcquireTimeout: -1, MaxBatch: 16}
+		options := Options{Schema: bankSchema, AcquireTimeout: -1, BusyTimeout: time.Minute, MaxBatch: 16}
 		var db *DB
 		var err error
 		if memory {

@@ -51,14 +51,19 @@ func TestAllocations(t *testing.T) {
 		t.Run(s.name+", waiting", func(t *testing.T) {
 			p := s.open(2)
 			defer p.close()
-			measured := load{goroutines: 32}.run(100*time.Millisecond, func(ctx context.Context, n int) error {
-				p.cycles(ctx, n)
-				return nil
-			})
 			// What is made once for each goroutine is not an allocation for each wait.
-			if measured["allocs"] > 0.1 {
-				t.Errorf("acquire, wait and release: %.2f allocations, want 0", measured["allocs"])
+			// A busy machine, where few come to wait in a tenth of a second, has ten tries.
+			var allocs float64
+			for range 10 {
+				allocs = load{goroutines: 32}.run(100*time.Millisecond, func(ctx context.Context, n int) error {
+					p.cycles(ctx, n)
+					return nil
+				})["allocs"]
+				if allocs <= 0.1 {
+					return
+				}
 			}
+			t.Errorf("acquire, wait and release: %.2f allocations, want 0", allocs)
 		})
 	}
 }

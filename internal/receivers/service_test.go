@@ -27,7 +27,7 @@ func TestService(t *testing.T) {
 	const secret = "s3cr3t"
 	start(t, []string{
 		"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collectorAddress,
-	}, program, "-listen", address, "-load", "2m", "-db", filepath.Join(t.TempDir(), secret+".db"))
+	}, program, "-listen", address, "-load", "10m", "-db", filepath.Join(t.TempDir(), secret+".db"))
 	prom := scrape(t, address)
 
 	for _, pool := range []string{"orders.readers", "orders.writer"} {
@@ -41,9 +41,11 @@ func TestService(t *testing.T) {
 			t.Logf("%s of %s, 0.99: %v s", name, pool, quantile)
 			assert.Less(t, quantile, 5.)
 		}
-		assert.False(t, math.IsNaN(prom.query(fmt.Sprintf(`sum(db_client_connection_count{db_client_connection_pool_name=%q})`, pool))))
+		require.Eventually(t, func() bool {
+			return !math.IsNaN(prom.query(fmt.Sprintf(`sum(db_client_connection_count{db_client_connection_pool_name=%q})`, pool)))
+		}, time.Minute, time.Second)
 	}
-	assert.Greater(t, prom.query("headpond_sqlite_batches"), 0., "a figure of the backend's own")
+	require.Eventually(t, func() bool { return prom.query("headpond_sqlite_batches") > 0 }, time.Minute, time.Second, "a figure of the backend's own")
 
 	require.Eventually(t, func() bool {
 		text := received.String()

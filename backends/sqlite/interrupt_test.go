@@ -16,19 +16,29 @@ import (
 // soon is how long after its end a wait or a query may go on.
 const soon = 20 * time.Millisecond
 
-// ends asserts that try ends within soon of want. A busy machine has as many tries as fit into ten seconds.
+// ends asserts that try ends within soon of want. A busy machine has as many tries as fit into ten seconds;
+// one on which most of the time not even a timer fires within soon has no verdict.
 func ends(t *testing.T, want time.Duration, try func()) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !t.Failed(); {
+	deadline := time.Now().Add(10 * time.Second)
+	for tries, vain := 1, 0; !t.Failed(); tries++ {
 		began := time.Now()
+		fired := make(chan time.Duration, 1)
+		time.AfterFunc(want, func() { fired <- time.Since(began) })
 		try()
 		took := time.Since(began)
 		assert.GreaterOrEqual(t, took, want-time.Millisecond)
 		if took < want+soon {
 			return
 		}
+		if <-fired >= want+soon {
+			vain++
+		}
 		if time.Now().After(deadline) {
-			assert.Fail(t, "too late", "%v, not %v", took, want)
+			if vain > tries/2 {
+				t.Skipf("the machine is too busy: in %d of %d tries a timer was late as well", vain, tries)
+			}
+			assert.Fail(t, "too late", "%v, not %v, in each of %d tries", took, want, tries)
 		}
 	}
 }

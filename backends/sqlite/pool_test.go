@@ -29,12 +29,13 @@ func newPool(t testing.TB, options Options) *Pool {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		if t.Failed() {
-			cancel() // do not wait for what a failed test did not put back
-		}
 		defer cancel()
+		broken := t.Failed() || t.Skipped()
+		if broken {
+			cancel() // do not wait for what the test did not put back
+		}
 		err := p.CloseContext(ctx)
-		if unfinalized := new(UnfinalizedError); !t.Failed() && !errors.As(err, &unfinalized) {
+		if unfinalized := new(UnfinalizedError); !broken && !errors.As(err, &unfinalized) {
 			require.NoError(t, err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
@@ -135,7 +136,7 @@ func TestMemoryOfAWaiter(t *testing.T) {
 	plain() // the runtime keeps what ended goroutines leave behind, and uses it again
 	goroutines := plain()
 
-	p, err := pool.New(variants()[0].hooks, pool.Options{MaxSize: 1})
+	p, err := pool.New(variants()[0].hooks, pool.Options{MaxSize: 1, AcquireTimeout: time.Hour}) // all wait until the last has come
 	require.NoError(t, err)
 	lease := acquire(t, p)
 	callers := heap(func(ctx context.Context) {

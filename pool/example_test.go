@@ -84,6 +84,9 @@ func ExamplePool_Acquire() {
 		log.Fatal(err)
 	}
 	defer conns.Close(ctx)
+	if err := conns.Warm(ctx, 1); err != nil { // the timeout is for a build as well
+		log.Fatal(err)
+	}
 
 	lease, err := conns.Acquire(ctx)
 	if err != nil {

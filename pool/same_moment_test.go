@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/headpond/headpond/internal/fake"
 	"github.com/headpond/headpond/pool"
@@ -32,17 +33,19 @@ func TestTwoWhoEndALeaseAtTheSameMoment(t *testing.T) {
 			over.Store(n + 1)
 		}
 	})
-	for n := range int64(rounds) {
+	n := int64(0)
+	for began := time.Now(); n < rounds && time.Since(began) < 10*time.Second; { // where both share a busy processor a round takes milliseconds
 		lease = acquire(t, p)
-		round.Store(n + 1)
+		n++
+		round.Store(n)
 		lease.Release()
-		reach(&over, n+1)
-		if p.Stats().Released != uint64(n+1) {
+		reach(&over, n)
+		if p.Stats().Released != uint64(n) {
 			break // below
 		}
 	}
 	round.Store(rounds)
 	other.Wait()
-	assert.EqualValues(t, rounds, p.Stats().Released)
+	assert.EqualValues(t, n, p.Stats().Released)
 	assert.Equal(t, 1, p.Stats().Idle)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func togetherWith(t testing.TB, db *DB, works ...one) []error {
 				}
 				errs[i] = db.Batch(ctx, work.use)
 			})
-			for queued := 0; queued <= i; { // in the order given
+			for queued := 0; queued <= i; runtime.Gosched() { // in the order given
 				db.batches.mu.Lock()
 				queued = db.batches.length
 				db.batches.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -51,4 +52,16 @@ func TestAVainWaitNamesTheWorkOfABatch(t *testing.T) {
 	cancel(errBank)
 	assert.ErrorIs(t, <-done, errBank)
 	assert.Zero(t, db.batches.inside.Load())
+}
+
+// The lock of another process, not the runner that waits for it, is what a work is told of whose time ran out meanwhile.
+func TestBatchThatCannotBeginIsToldOfTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openBatch(t, Options{BusyTimeout: 99 * time.Millisecond, AcquireTimeout: 50 * time.Millisecond})
+		do(t, conn(t, db), "BEGIN IMMEDIATE")
+		never := func(context.Context, *Conn) error { panic("it ran") }
+		for _, err := range togetherHeld(t, db, func() { <-time.After(time.Millisecond) }, never, never) {
+			assert.NotErrorIs(t, err, pool.ErrAcquireTimeout)
+		}
+	})
 }

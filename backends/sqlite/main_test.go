@@ -109,6 +109,7 @@ func files(t testing.TB, file string) (names []string) {
 // descriptors is how many descriptors of this process are open on file, its -wal and -shm.
 func descriptors(t testing.TB, file string) (count int) {
 	t.Helper()
+	file = resolved(file) // as /proc has it
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Skip("no /proc to count descriptors in")

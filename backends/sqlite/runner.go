@@ -76,6 +76,7 @@ func (r *runner) next() bool {
 		if err != nil {
 			r.failAll(err, since)
 		}
+		r.beginning.Store(false) // now: until here who waits is not told of a timeout
 	}
 }
 
@@ -142,7 +143,6 @@ func (r *runner) acquire() error {
 func (r *runner) begin() error {
 	r.beginning.Store(true)
 	err := r.s.run(beginImmediate)
-	r.beginning.Store(false)
 	if err != nil {
 		return r.s.blame(r.background, err)
 	}

@@ -14,21 +14,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// around is what the snippets of the README leave to the reader.
+// around is what the snippets leave to the reader.
 const around = `package readme
 
 import (
 	"context"
+	"database/sql"
+	"log"
 	"log/slog"
 	"time"
 
-	"github.com/headpond/headpond/backends/sqlite"
+	headpond "github.com/headpond/headpond/backends/sqlite"
+	_ "github.com/headpond/headpond/backends/sqlite/stdlib"
 	"github.com/headpond/headpond/pool"
 	"github.com/headpond/headpond/pool/poollog"
 	"github.com/headpond/headpond/pool/poolz"
 	"github.com/headpond/headpond/resource"
 	"github.com/headpond/headpond/tracing"
-	"zombiezen.com/go/sqlite/sqlitex"
+	"zombiezen.com/go/sqlite/sqlitemigration"
 )
 
 type Session struct{}
@@ -40,25 +43,59 @@ func (*Session) Call(context.Context) error  { return nil }
 func (*Session) Close() error                { return nil }
 `
 
-var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```\n")
+var (
+	goBlock = regexp.MustCompile("(?s)(?:<!-- (\\S+) -->\n)?```go\n(.*?)```\n")
+	links   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+)
 
-// TestSnippets compiles the Go of the README: a whole program as it is, what is less as the body of a function.
+// pages are the README and the guides.
+func pages(t *testing.T) (all []string) {
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		all = append(all, found...)
+	}
+	return all
+}
+
+// TestSnippets looks at the Go of the README and of the guides. What a comment says is from a file is there, word for word,
+// in a program that its own test runs; the rest is compiled: a whole program as it is, what is less as the body of a function,
+// whose import is among those of around.
 func TestSnippets(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	blocks := goBlock.FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
-	bodies := around
-	for i, block := range blocks {
-		code := block[1]
-		if strings.HasPrefix(code, "package ") {
-			vet(t, code)
-			continue
+	bodies, shown := around, 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for i, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			file, code := block[1], block[2]
+			switch {
+			case file != "":
+				content, err := os.ReadFile(filepath.Join("..", file))
+				require.NoError(t, err, page)
+				assert.Contains(t, "\n"+unindented(string(content)), "\n"+unindented(code), "%s shows what is not in %s", page, file)
+				shown++
+			case strings.HasPrefix(code, "package "):
+				vet(t, code)
+			default:
+				if first, rest, found := strings.Cut(code, "\n\n"); found && strings.HasPrefix(first, "import ") {
+					assert.Contains(t, around, strings.TrimPrefix(first, "import "), page)
+					code = rest
+				}
+				bodies += fmt.Sprintf("\n// %s, %d\nfunc _(%s) (err error) {\n%s\nreturn err\n}\n", page, i+1, given, code)
+			}
 		}
-		bodies += fmt.Sprintf("\nfunc snippet%d(ctx context.Context, options pool.Options, logger *slog.Logger, page *poolz.Page) (err error) {\n%s\nreturn err\n}\n", i+1, code)
 	}
 	vet(t, bodies)
+	assert.NotZero(t, shown)
 }
+
+// given is what a snippet of less than a program may use.
+const given = "ctx context.Context, options pool.Options, logger *slog.Logger, page *poolz.Page, schema sqlitemigration.Schema"
+
+var indent = regexp.MustCompile(`(?m)^\t+`)
+
+func unindented(code string) string { return indent.ReplaceAllString(code, "") }
 
 func vet(t *testing.T, code string) {
 	t.Helper()
@@ -68,22 +105,15 @@ func vet(t *testing.T, code string) {
 	assert.NoError(t, err, "%s", out)
 }
 
-var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-
 // TestLinks looks for every file that the pages link to.
 func TestLinks(t *testing.T) {
-	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/moving/*.md"} {
-		pages, err := filepath.Glob(pattern)
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
 		require.NoError(t, err)
-		require.NotEmpty(t, pages)
-		for _, page := range pages {
-			text, err := os.ReadFile(page)
-			require.NoError(t, err)
-			for _, match := range link.FindAllStringSubmatch(string(text), -1) {
-				if path, _, _ := strings.Cut(match[1], "#"); path != "" && !strings.Contains(path, "://") {
-					_, err := os.Stat(filepath.Join(filepath.Dir(page), path))
-					assert.NoError(t, err, "%s links to %s", page, path)
-				}
+		for _, match := range links.FindAllStringSubmatch(string(text), -1) {
+			if path, _, _ := strings.Cut(match[1], "#"); path != "" && !strings.Contains(path, "://") {
+				_, err := os.Stat(filepath.Join(filepath.Dir(page), path))
+				assert.NoError(t, err, "%s links to %s", page, path)
 			}
 		}
 	}

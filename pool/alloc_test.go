@@ -148,3 +148,11 @@ func TestMemoryOfAWaiter(t *testing.T) {
 	t.Logf("%d bytes a waiter beyond %d a goroutine", (callers-goroutines)/waiters, goroutines/waiters)
 	assert.Less(t, (callers-goroutines)/waiters, int64(1024))
 }
+
+func TestLeakAfterAllocatesNothing(t *testing.T) {
+	p, err := pool.New(variants()[0].hooks, pool.Options{LeakAfter: time.Hour})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.Background())) }()
+	require.NoError(t, p.Warm(t.Context(), 1))
+	assert.Zero(t, testing.AllocsPerRun(1000, func() { acquire(t, p).Release() }))
+}

@@ -3,9 +3,11 @@ package pool_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/headpond/headpond/internal/fake"
 	"github.com/headpond/headpond/pool"
@@ -241,4 +243,146 @@ func TestCloseAtAnyMoment(t *testing.T) {
 		maker.Finished(t)
 		require.Zero(t, p.Stats().Live())
 	}
+}
+
+// TestClose_NoResetOfWhatIsAboutToEnd releases after Close: what would be destroyed next need not be reset before.
+func TestClose_NoResetOfWhatIsAboutToEnd(t *testing.T) {
+	p, maker := newPool(t, pool.Options{MaxSize: 1})
+	lease := acquire(t, p)
+	value := lease.Value()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, p.Close(ctx), context.Canceled)
+	lease.Release()
+	require.NoError(t, p.Close(t.Context()))
+	assert.Zero(t, value.WasReset)
+	assert.Equal(t, 1, maker.Made())
+}
+
+// TestClose_LeavesNoTimer closes a pool that would look after its values in an hour. A timer would keep it alive until then.
+func TestClose_LeavesNoTimer(t *testing.T) {
+	p, err := pool.New((&fake.Maker{}).Hooks(), pool.Options{MaintainEvery: time.Hour, Policy: resource.Policy{MaxLifetime: 24 * time.Hour}})
+	require.NoError(t, err)
+	acquire(t, p).Release()
+	require.NoError(t, p.Close(t.Context()))
+	kept := weak.Make(p)
+	p = nil
+	assert.True(t, collected(kept))
+}
+
+// TestClose_OfADrainedPoolSucceedsWhateverItsCtx has both reasons to return at the same time.
+func TestClose_OfADrainedPoolSucceedsWhateverItsCtx(t *testing.T) {
+	p, _ := newPool(t, pool.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		require.NoError(t, p.Close(ctx))
+	}
+}
+
+func TestClose_NamesTheHoldersHoweverItsCtxEnded(t *testing.T) {
+	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		},
+		"deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithDeadline(ctx, time.Time{}.Add(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := newPool(t, pool.Options{})
+			lease := acquire(t, p)
+			ctx, cancel := end(t.Context())
+			defer cancel()
+			var failed *pool.Error
+			require.ErrorAs(t, p.Close(ctx), &failed)
+			assert.Len(t, failed.Holders, 1)
+			assert.ErrorContains(t, failed, "1 still held: #1 for ")
+			lease.Release()
+		})
+	}
+}
+
+// Answers launchbadge/sqlx#1773, moov-io/base#508, golang/go#42963.
+func TestClose_ReturnsAtItsDeadlineAndNamesTheHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 2, LeakAfter: time.Hour})
+		leaked := forget(t, p)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := p.Close(ctx)
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Regexp(t, `^headpond/pool "pool": close: context deadline exceeded, with 1 still held: #1 for 3s by .*leak_test\.go:\d+ .*\.forget; destroyed when they come back$`, err.Error())
+		leaked.Release()
+	})
+}
+
+func TestClose_WakesWaitersAndNamesHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 1})
+		lease := acquire(t, p)
+		var woken atomic.Bool
+		go func() {
+			_, err := p.Acquire(context.Background())
+			assert.ErrorIs(t, err, pool.ErrClosed)
+			woken.Store(true)
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := p.Close(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "1 still held: #1 for 1s")
+		assert.True(t, woken.Load())
+		lease.Release()
+		require.NoError(t, p.Close(t.Context()))
+		_, err = p.Acquire(t.Context())
+		assert.ErrorIs(t, err, pool.ErrClosed)
+	})
+}
+
+func TestClose_GivesUpOnAConstructThatIgnoresItsCtx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		p, _ := newPool(t, pool.Options{MaxSize: 1, Policy: resource.Policy{ConstructTimeout: -1}}, func(hooks *resource.Hooks[*fake.Value]) {
+			construct := hooks.Construct
+			hooks.Construct = func(ctx context.Context) (*fake.Value, error) {
+				<-stuck
+				return construct(ctx)
+			}
+		})
+		_, err := p.Acquire(t.Context())
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		assert.EqualError(t, p.Close(ctx), `headpond/pool "pool": close: context deadline exceeded, with no lease held, 0 values in a hook, 1 being built and 0 being destroyed`)
+		close(stuck)
+	})
+}
+
+// TestClose_WakesAllThatWait has one wait in the queue and one for what is being built.
+func TestClose_WakesAllThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := scripted(t, pool.Options{MaxSize: 1}, fake.Script{Construct: fake.Hangs})
+		var callers sync.WaitGroup
+		began := time.Now()
+		for range 2 {
+			callers.Go(func() {
+				_, err := p.Acquire(t.Context())
+				assert.ErrorIs(t, err, pool.ErrClosed)
+				assert.NotErrorIs(t, err, context.Canceled)
+				assert.EqualError(t, err, `headpond/pool "pool": acquire: the pool is closed`)
+			})
+		}
+		synctest.Wait()
+		assert.Equal(t, 1, p.Stats().Constructing)
+		assert.Equal(t, 1, p.Stats().Waiting)
+		require.NoError(t, p.Close(t.Context()))
+		callers.Wait()
+		assert.Zero(t, time.Since(began))
+	})
 }

@@ -9,14 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headpond/headpond/internal/agent"
+	"github.com/headpond/headpond/internal/gate"
 	"github.com/headpond/headpond/resource"
-	"github.com/jackc/puddle/v2"
 )
 
 // entry is one live value and what the pool knows of it.
 type entry[T any] struct {
 	pool       *Pool[T]
-	handle     *puddle.Resource[*entry[T]] // Destroy or Hijack is called once, by whoever ended the value
+	life       life[T]
 	value      T
 	id         uint64
 	generation uint64
@@ -24,22 +25,26 @@ type entry[T any] struct {
 	jitter     time.Duration
 
 	// held is when the lease that is out began, in nanoseconds since the pool's start, and that lease's own:
-	// no two leases of an entry have the same. Who swaps it for free has ended the lease.
+	// no two leases of an entry have the same. The call that swaps it for free has ended the lease.
 	held atomic.Int64
 
-	// The following belong to whoever the gate gave the entry to.
+	// The following belong to the goroutine that the gate gave the entry to.
 
 	last      int64 // held of the last lease
 	uses      int   // leases that have ended
 	idleSince time.Duration
+	good      time.Duration   // when it was last known to be: built, released or checked
+	failure   resource.Reason // why a Check by the pool itself condemned it
 	hook      *hookContext[T]
-	ctx       context.Context // of the lease, from Tap.Begin; nil: it is not observed
-	ending    resource.Reason // why it is being destroyed
-	gone      chan struct{}   // closed when it is destroyed, where somebody waits for that
+	waiter    *gate.Waiter[*entry[T]] // on which the lease's caller waited, if it did: it goes back with the value
+	ctx       context.Context         // of the lease, from Tap.Begin; nil: it is not observed
+	ending    resource.Reason         // why it is being destroyed
 
-	mu       sync.Mutex // protects the following, which only LeakAfter uses
-	stack    []uintptr
-	reported bool // the lease that is out, as a leak
+	mu       sync.Mutex  // protects the following
+	stack    []uintptr   // where the lease that is out was acquired; empty if that was not recorded
+	label    string      // of that lease
+	agent    agent.Agent // whose that lease is, which knows better; nil: a caller's
+	reported bool        // that lease, as a leak
 }
 
 // free is entry.held while no lease is out.
@@ -51,10 +56,17 @@ func (e *entry[T]) info(now time.Duration) resource.Info {
 }
 
 // begin makes a lease.
-func (e *entry[T]) begin(now time.Duration) Lease[T] {
-	if e.pool.options.LeakAfter > 0 {
+func (e *entry[T]) begin(ctx context.Context, a *attempt[T], now time.Duration) Lease[T] {
+	record, label := e.pool.records(now), LabelOf(ctx)
+	if record || label != "" || len(e.stack) > 0 || e.label != "" || a.agent != e.agent { // only this goroutine writes them
 		e.mu.Lock()
-		e.stack = e.stack[:runtime.Callers(2, e.stack[:cap(e.stack)])]
+		e.label, e.stack, e.agent = label, e.stack[:0], a.agent
+		if record && a.agent == nil {
+			if e.stack == nil {
+				e.stack = make([]uintptr, 0, 32)
+			}
+			e.stack = e.stack[:runtime.Callers(2, e.stack[:cap(e.stack)])]
+		}
 		e.mu.Unlock()
 	}
 	e.last = max(int64(now), e.last+1)
@@ -62,15 +74,19 @@ func (e *entry[T]) begin(now time.Duration) Lease[T] {
 	return Lease[T]{entry: e, began: e.last, uses: e.uses}
 }
 
-// holder returns the lease that began then.
-func (e *entry[T]) holder(began int64, now time.Duration) Holder {
-	holder := Holder{ID: e.id, Since: e.pool.start.Add(time.Duration(began)), Held: max(0, now-time.Duration(began))}
-	if e.pool.options.LeakAfter > 0 {
-		e.mu.Lock()
-		holder.Stack = Stack{slices.Clone(e.stack)}
-		e.mu.Unlock()
-	}
-	return holder
+// register makes a new entry known to Holders and maintain.
+func (p *Pool[T]) register(e *entry[T]) {
+	p.mu.Lock()
+	p.live[e.id] = e
+	p.mu.Unlock()
+	p.maintainLater()
+}
+
+// forget undoes register.
+func (p *Pool[T]) forget(e *entry[T]) {
+	p.mu.Lock()
+	delete(p.live, e.id)
+	p.mu.Unlock()
 }
 
 // entries returns what is live.
@@ -78,19 +94,4 @@ func (p *Pool[T]) entries() []*entry[T] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Collect(maps.Values(p.live))
-}
-
-// Holders returns the leases that have not ended, the longest held first.
-// It looks at every live value, and does not hold up Acquire or Release.
-func (p *Pool[T]) Holders() []Holder {
-	var holders []Holder
-	now := p.now()
-	for _, e := range p.entries() {
-		if began := e.held.Load(); began != free {
-			if holder := e.holder(began, now); e.held.Load() == began {
-				holders = append(holders, holder)
-			}
-		}
-	}
-	return sortHolders(holders)
 }

@@ -5,19 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
 
-// What an Error of a pool can be, to errors.Is.
+// Sentinel errors, wrapped in *Error. Test for them with errors.Is.
 // For ErrAcquireTimeout, errors.Is with context.DeadlineExceeded holds as well.
 var (
-	ErrClosed               = errors.New("the pool is closed")                                            // Close was called
-	ErrAcquireTimeout error = timeoutError{}                                                              // Options.AcquireTimeout has passed
-	ErrUnavailable          = errors.New("no resource is idle")                                           // only of TryAcquire
-	ErrSaturated            = errors.New("as many callers wait as MaxWaiters allows")                     // Options.MaxWaiters
-	ErrNested               = errors.New("it would have to wait inside a lease or hook of the same pool") // by the ctx of Do, Lease.Context or a hook
+	ErrClosed               = errors.New("the pool is closed")                                             // Close was called
+	ErrAcquireTimeout error = timeoutError{}                                                               // Options.AcquireTimeout has passed
+	ErrUnavailable          = errors.New("no resource is idle")                                            // only of TryAcquire
+	ErrSaturated            = errors.New("wait queue is full (MaxWaiters)")                                // Options.MaxWaiters callers wait
+	ErrNested               = errors.New("waiting inside a lease or hook of the same pool would deadlock") // by the ctx of Do, Lease.Context or a hook
 )
 
 type timeoutError struct{}
@@ -34,32 +33,48 @@ type Error struct {
 	Pool    string   // Options.Name
 	Op      Op       // what failed
 	Stats   Stats    // when it failed
-	Holders []Holder // who held what, the longest first; only after a timeout and from Close
+	Holders []Holder // the leases that were held the longest, at most 8, the longest first; only after a timeout and from Close
 	Err     error    // why
+	Advice  string   // Options.Advice
+	Cause   error    // why nothing could be had, if an Acquire waited and that is known: the last Construct failed, say
 
-	Waited time.Duration // how long an Acquire had waited, in the queue or for a build
+	Waited   time.Duration // how long an Acquire took that waited, or checked values
+	Building time.Duration // of Waited, the wait for builds
+	Checking time.Duration // of Waited, the time in Check
 }
 
-// Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns Err, or if there is a Cause an error that wraps both.
+func (e *Error) Unwrap() error {
+	if e.Cause == nil {
+		return e.Err
+	}
+	return causedError{e.Err, e.Cause}
+}
+
+// causedError is an error and its cause.
+type causedError struct{ err, cause error }
+
+func (e causedError) Error() string   { return e.err.Error() + "; " + e.cause.Error() }
+func (e causedError) Unwrap() []error { return []error{e.err, e.cause} }
 
 // Error says what happened, how the pool stood, and what to do about it.
 func (e *Error) Error() string {
 	prefix := fmt.Sprintf("headpond/pool %q: %v: ", e.Pool, e.Op)
 	figures := func() string {
-		return fmt.Sprintf(" (%d of %d held, %d waiting, %d being built%s)%s", e.Stats.Held, e.Stats.MaxSize,
-			e.Stats.Waiting, e.Stats.Constructing, e.longest(), e.advice())
+		return fmt.Sprintf(" (%d of %d held, %d waiting, %d being built%s%s)%s", e.Stats.Held, e.Stats.MaxSize,
+			e.Stats.Waiting, e.Stats.Constructing, e.others(), e.longest(), e.advice())
 	}
 	switch {
 	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrNested):
 		return prefix + e.Err.Error()
-	case e.Op == Close:
+	case e.Op == Close && e.Stats.Held > 0:
 		return fmt.Sprintf("%s%v, with %s; destroyed when they come back", prefix, e.Err, e.held())
+	case e.Op == Close:
+		return fmt.Sprintf("%s%v, with %s", prefix, e.Err, e.held())
 	case errors.Is(e.Err, ErrAcquireTimeout):
-		more := strings.TrimPrefix(e.Err.Error(), ErrAcquireTimeout.Error())
-		return fmt.Sprintf("%sno resource within %v%s%s", prefix, round(e.Waited), more, figures())
+		return fmt.Sprintf("%sno resource within %v%s%s%s", prefix, round(e.Waited), e.spent(), e.cause(), figures())
 	case e.Waited > 0:
-		return fmt.Sprintf("%sno resource within %v: %v%s", prefix, round(e.Waited), e.Err, figures())
+		return fmt.Sprintf("%sno resource within %v%s: %v%s%s", prefix, round(e.Waited), e.spent(), e.Err, e.cause(), figures())
 	case errors.Is(e.Err, ErrSaturated):
 		return prefix + e.Err.Error() + figures()
 	case errors.Is(e.Err, ErrUnavailable) && e.Stats.Suspended:
@@ -83,16 +98,55 @@ func (e *Error) held() string {
 	all := make([]string, 0, 5)
 	for i, holder := range e.Holders {
 		if i == 3 {
-			all = append(all, fmt.Sprintf("and %d more", len(e.Holders)-i))
 			break
 		}
 		all = append(all, holder.String())
 	}
-	if len(all) > 0 {
-		return fmt.Sprintf("%d still held: %s", len(e.Holders), strings.Join(all, "; "))
+	if held := max(len(e.Holders), e.Stats.Held); len(all) > 0 {
+		if more := held - len(all); more > 0 {
+			all = append(all, fmt.Sprintf("and %d more", more))
+		}
+		return fmt.Sprintf("%d still held: %s", held, strings.Join(all, "; "))
 	}
-	return fmt.Sprintf("no lease out, %d values in a hook, %d being built and %d being destroyed",
-		e.Stats.Held, e.Stats.Constructing, e.Stats.Destroying)
+	return fmt.Sprintf("no lease held, %d values in a hook, %d being built and %d being destroyed",
+		e.Stats.Held+e.Stats.Checking, e.Stats.Constructing, e.Stats.Destroying)
+}
+
+// spent says what the time went to, if it was not all the same.
+func (e *Error) spent() string {
+	var parts []string
+	for _, part := range []struct {
+		time time.Duration
+		name string
+	}{{e.Checking, "in Check"}, {e.Building, "waiting for builds"}, {e.Waited - e.Checking - e.Building, "in the queue"}} {
+		if part.time >= time.Microsecond {
+			parts = append(parts, fmt.Sprintf("%v %s", round(part.time), part.name))
+		}
+	}
+	if len(parts) < 2 && e.Checking == 0 {
+		return ""
+	}
+	return ", " + strings.Join(parts, ", ")
+}
+
+// others names the values that are in no caller's hands and none is waiting for.
+func (e *Error) others() (text string) {
+	for _, other := range []struct {
+		n    int
+		what string
+	}{{e.Stats.Idle, "idle"}, {e.Stats.Checking, "being checked"}, {e.Stats.Destroying, "being destroyed"}} {
+		if other.n > 0 {
+			text += fmt.Sprintf(", %d %s", other.n, other.what)
+		}
+	}
+	return text
+}
+
+func (e *Error) cause() string {
+	if e.Cause == nil {
+		return ""
+	}
+	return "; " + e.Cause.Error()
 }
 
 func (e *Error) longest() string {
@@ -107,58 +161,48 @@ func (e *Error) advice() string {
 	switch {
 	case e.Stats.Suspended:
 		return ": it is suspended, until Resume"
+	case e.Stats.Destroying > 0 && e.Stats.Held+e.Stats.Destroying >= e.Stats.MaxSize:
+		return ": a value that is being destroyed keeps its slot until Destroy has returned; look at what that waits for"
 	case e.Stats.Held < e.Stats.MaxSize && e.Stats.CreateFailed > 0 && e.Stats.Created == 0:
 		return ": Construct has never succeeded; look at what it connects to"
 	case e.Stats.Held < e.Stats.MaxSize:
 		return ""
-	case len(e.Holders) > 0 && e.Holders[0].Stack.Caller() == "":
-		return ": release sooner, raise MaxSize, or set LeakAfter to learn who holds"
 	}
-	return ": release sooner or raise MaxSize"
-}
-
-// String returns the value's ID, for how long it has been held and, where known, by whom.
-func (h Holder) String() string {
-	text := fmt.Sprintf("#%d for %v", h.ID, round(h.Held))
-	if caller := h.Stack.Caller(); caller != "" {
-		text += " by " + caller
+	larger := cmp.Or(e.Advice, "raise MaxSize")
+	if len(e.Holders) > 0 && e.Holders[0].Stack.Caller() == "" {
+		return ": release sooner, " + larger + ", or set LeakAfter to learn who holds"
 	}
-	return text
+	return ": release sooner or " + larger
 }
 
-// PanicError is what the panic of a hook becomes: in the error of Acquire where that waits for the hook,
-// and in Event.Err.
-type PanicError struct {
-	Op    Op
-	Value any    // what it panicked with; nil after runtime.Goexit
-	Stack []byte // of the panic, as runtime/debug.Stack returns it
+// fail returns the Error of op.
+//
+// It is not inlined: its Stats would lie in the frame of every Acquire that waits,
+// and make its goroutine's stack grow from 2 to 8 KiB.
+//
+//go:noinline
+func (p *Pool[T]) fail(op Op, err error) *Error {
+	return &Error{Pool: p.options.Name, Op: op, Stats: p.Stats(), Err: err, Advice: p.options.Advice}
 }
 
-// Error says which hook, and what it panicked with.
-func (e *PanicError) Error() string {
-	if e.Value == nil {
-		return fmt.Sprintf("%v called runtime.Goexit", e.Op)
+// failWaiting is fail for an acquire that waited, or checked values: with what its time went to, why nothing could be built,
+// and the holders unless it was cancelled.
+func (p *Pool[T]) failWaiting(err error, a *attempt[T]) *Error {
+	s := p.gate.Snapshot()
+	e := &Error{Pool: p.options.Name, Op: Acquire, Stats: p.statsOf(s), Err: err, Advice: p.options.Advice}
+	e.Waited, e.Checking, e.Building = p.now()-a.since, a.spent.checking, a.spent.building
+	if s.Cause != nil {
+		e.Cause = fmt.Errorf("the last Construct failed: %w", s.Cause)
 	}
-	return fmt.Sprintf("%v panicked: %v", e.Op, e.Value)
-}
-
-// Unwrap returns Value where it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
-
-// ended is the error of a ctx that has ended: to errors.Is both ctx.Err() and context.Cause(ctx).
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == err {
-		return err
+	if !errors.Is(err, context.Canceled) {
+		e.Holders = p.longestHolders()
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return e
 }
 
-// sortHolders puts the longest held first.
-func sortHolders(holders []Holder) []Holder {
-	slices.SortFunc(holders, func(a, b Holder) int { return cmp.Compare(b.Held, a.Held) })
-	return holders
+// failClosing is fail for Close: with the holders.
+func (p *Pool[T]) failClosing(err error) *Error {
+	e := p.fail(Close, err)
+	e.Holders = p.longestHolders()
+	return e
 }

@@ -59,8 +59,8 @@ func TestErrorsSayWhatHappenedAndWhatToDo(t *testing.T) {
 		{name: "construct", script: fake.Script{Construct: fake.Fails}, is: []error{fake.ErrFailed}, want: `construct: fake: the hook failed`},
 		{name: "construct panics", script: fake.Script{Construct: fake.Panics}, want: `construct: construct panicked: boom`},
 		{name: "construct exits", script: fake.Script{Construct: fake.Exits}, want: `construct: construct called runtime.Goexit`},
-		{name: "check", script: fake.Script{Check: fake.Fails}, is: []error{fake.ErrFailed}, want: `check: none of 2 values was fit, the last one: fake: the hook failed`},
-		{name: "check panics", script: fake.Script{Check: fake.Panics}, want: `check: none of 2 values was fit, the last one: check panicked: boom`},
+		{name: "check", script: fake.Script{Check: fake.Fails}, is: []error{fake.ErrFailed}, want: `check: none of 2 values was good, the last one: fake: the hook failed`},
+		{name: "check panics", script: fake.Script{Check: fake.Panics}, want: `check: none of 2 values was good, the last one: check panicked: boom`},
 		{name: "prepare", script: fake.Script{Prepare: fake.Fails}, is: []error{fake.ErrFailed}, want: `prepare: fake: the hook failed`},
 		{name: "prepare panics", script: fake.Script{Prepare: fake.Panics}, want: `prepare: prepare panicked: boom`},
 	} {
@@ -101,11 +101,8 @@ func TestErrorsAreDifferent(t *testing.T) {
 		}
 	}
 	assert.NotErrorIs(t, pool.ErrAcquireTimeout, context.Canceled)
-	timeout, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](pool.ErrAcquireTimeout)
-	require.True(t, ok)
+	var timeout interface{ Timeout() bool }
+	require.ErrorAs(t, pool.ErrAcquireTimeout, &timeout)
 	assert.True(t, timeout.Timeout())
 	assert.EqualError(t, pool.ErrAcquireTimeout, "acquire timeout")
 }
@@ -143,7 +140,7 @@ func TestNamesOfWhatEventsCarry(t *testing.T) {
 	for op, want := range map[pool.Op]string{
 		pool.Acquire: "acquire", pool.Construct: "construct", pool.Check: "check", pool.Prepare: "prepare", pool.Release: "release",
 		pool.Reset: "reset", pool.Destroy: "destroy", pool.Warm: "warm", pool.Resize: "resize", pool.Close: "close",
-		0: "none", pool.Close + 1: "Op(11)", 255: "Op(255)",
+		pool.Operation: "operation", pool.Commit: "commit", pool.Checkpoint: "checkpoint", pool.Failing: "failing", pool.Statement: "statement", 0: "none", pool.Statement + 1: "Op(16)", 255: "Op(255)",
 	} {
 		assert.Equal(t, want, op.String())
 	}
@@ -153,4 +150,76 @@ func TestNamesOfWhatEventsCarry(t *testing.T) {
 	for outcome, want := range map[pool.Outcome]string{0: "", pool.Returned: "returned", pool.Destroyed: "destroyed", pool.Detached: "detached"} {
 		assert.Equal(t, want, outcome.String())
 	}
+}
+
+// TestErrors_NeverSucceededIsOnlySaidIfItIsTrue has an outage after a success.
+func TestErrors_NeverSucceededIsOnlySaidIfItIsTrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down outage
+		down.over.Store(true)
+		p, _ := newPool(t, pool.Options{MaxSize: 1, AcquireTimeout: 20 * time.Millisecond}, down.hooks)
+		acquire(t, p).Discard()
+		down.over.Store(false)
+		synctest.Wait()
+		_, err := p.Acquire(t.Context())
+		require.ErrorIs(t, err, errOutage)
+		_, err = p.Acquire(t.Context())
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		assert.NotContains(t, err.Error(), "never succeeded")
+		assert.ErrorContains(t, err, "the last Construct failed: connection refused")
+	})
+}
+
+// Answers jackc/pgx#2350, deadpool-rs/deadpool#9, zombiezen/go-sqlite#83.
+func TestErrors_AreTypedAndCarryNameAndFigures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{Name: "orders", MaxSize: 1, AcquireTimeout: 2 * time.Second})
+		lease := acquire(t, p)
+		_, err := p.Acquire(t.Context())
+		var failure *pool.Error
+		require.ErrorAs(t, err, &failure)
+		assert.Equal(t, "orders", failure.Pool)
+		assert.Equal(t, pool.Acquire, failure.Op)
+		assert.Equal(t, pool.ErrAcquireTimeout, failure.Err)
+		assert.Equal(t, 1, failure.Stats.Held)
+		assert.EqualValues(t, 1, failure.Stats.TimedOut)
+		require.Len(t, failure.Holders, 1)
+		assert.Equal(t, 2*time.Second, failure.Holders[0].Held)
+		lease.Release()
+	})
+}
+
+func TestErrors_AcquireTimeoutSaysWhatToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{Name: "orders", MaxSize: 1, LeakAfter: time.Hour})
+		lease := acquire(t, p)
+		began := time.Now()
+		_, err := p.Acquire(t.Context())
+		assert.Equal(t, 5*time.Second, time.Since(began))
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var failure *pool.Error
+		require.ErrorAs(t, err, &failure)
+		assert.Len(t, failure.Holders, 1)
+		assert.Regexp(t, `^headpond/pool "orders": acquire: no resource within 5s \(1 of 1 held, 0 waiting, 0 being built, longest held: #1 for 5s by .*pool_test.go:\d+ .*\): release sooner or raise MaxSize$`, err.Error())
+		lease.Release()
+	})
+}
+
+func TestErrors_TheCauseOfACancelIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := scripted(t, pool.Options{MaxSize: 1}, fake.Script{Construct: fake.Slow})
+		cause := errors.New("the user left")
+		for _, where := range []string{"building", "queue"} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+			_, err := p.Acquire(ctx)
+			assert.ErrorIs(t, err, context.Canceled, where)
+			assert.ErrorIs(t, err, cause, where)
+			assert.ErrorContains(t, err, "acquire: no resource within 1ms: context canceled: the user left (0 of 1 held")
+		}
+		assert.EqualValues(t, 2, p.Stats().Cancelled)
+		assert.EqualValues(t, 1, p.Stats().Waited)
+		assert.Equal(t, time.Millisecond, p.Stats().WaitTime, "the failed ones included")
+	})
 }

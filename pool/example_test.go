@@ -549,7 +549,7 @@ func ExampleLease_Info() {
 	// used before: 2 young: true
 }
 
-// Who acquires and releases by hand hands on a ctx that knows of the lease: what would wait for itself fails at once.
+// Callers that do not use Do pass on Lease.Context, so that a nested Acquire fails at once instead of deadlocking.
 func ExampleLease_Context() {
 	ctx := context.Background()
 	conns, err := pool.New(dial(), pool.Options{MaxSize: 1})

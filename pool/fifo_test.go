@@ -4,11 +4,15 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/headpond/headpond/internal/fake"
 	"github.com/headpond/headpond/pool"
+	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -126,8 +130,8 @@ func TestFIFO(t *testing.T) {
 	}
 }
 
-// TestOneWhoLeavesTakesNothingWithHim cancels the first in the queue at the very moment when his turn comes.
-func TestOneWhoLeavesTakesNothingWithHim(t *testing.T) {
+// TestFIFO_ACallerThatLeavesTakesNothingAlong cancels the first in the queue at the very moment when his turn comes.
+func TestFIFO_ACallerThatLeavesTakesNothingAlong(t *testing.T) {
 	for range 500 {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCrowd(t, 1, 2)
@@ -147,7 +151,7 @@ func TestOneWhoLeavesTakesNothingWithHim(t *testing.T) {
 	}
 }
 
-func TestThoseWhoWaitWhileSuspendedKeepTheirOrder(t *testing.T) {
+func TestFIFO_WaitingWhileSuspendedKeepsTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 1, 0)
 		c.ends = make(chan ended, 10)
@@ -166,8 +170,8 @@ func TestThoseWhoWaitWhileSuspendedKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestWhatIsBuiltForOneWhoLeftGoesToTheNext cancels the caller whose value is being built.
-func TestWhatIsBuiltForOneWhoLeftGoesToTheNext(t *testing.T) {
+// TestFIFO_WhatIsBuiltForACallerThatLeftGoesToTheNext cancels the caller whose value is being built.
+func TestFIFO_WhatIsBuiltForACallerThatLeftGoesToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		maker := &fake.Maker{}
 		maker.Follow(fake.Script{Construct: fake.Slow})
@@ -190,5 +194,46 @@ func TestWhatIsBuiltForOneWhoLeftGoesToTheNext(t *testing.T) {
 		assert.Equal(t, 1, maker.Made())
 		require.NoError(t, p.Close(t.Context()))
 		maker.Finished(t)
+	})
+}
+
+func TestFIFO_ACallerHandedAnUnfitValueKeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var checks atomic.Int64
+		unfit := map[*fake.Value]bool{}
+		p, _ := newPool(t, pool.Options{MaxSize: 2, AcquireTimeout: -1, Policy: resource.Policy{CheckAfterIdle: -1}}, func(h *resource.Hooks[*fake.Value]) {
+			slow(h, pool.Destroy)
+			h.Check = func(_ context.Context, v *fake.Value) error {
+				if !unfit[v] {
+					return nil
+				}
+				<-time.After(time.Duration(checks.Add(1)) * time.Millisecond) // the one who came first is back first
+				return errHook
+			}
+		})
+		first, second := acquire(t, p), acquire(t, p)
+		unfit[first.Value()], unfit[second.Value()] = true, true
+		p.Suspend()
+		first.Release()
+		second.Release()
+		var mu sync.Mutex
+		var order []int
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				lease := acquire(t, p)
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				<-time.After(10 * time.Second)
+				lease.Release()
+			})
+			synctest.Wait()
+			<-time.After(time.Millisecond)
+		}
+		p.Resume()
+		all.Wait()
+		assert.Equal(t, 2, order[2], "of %v the last one came last", order)
+		assert.EqualValues(t, 2, p.Stats().Rejected)
 	})
 }

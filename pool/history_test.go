@@ -26,7 +26,7 @@ type history struct {
 type use struct {
 	value    int   // 0: it was cancelled
 	returned int64 // from Acquire
-	ending   int64 // about to release, or where it was cancelled, about to be
+	ending   int64 // about to release, or if it was cancelled, about to be
 }
 
 // life is that of one value, or of an attempt to make one.

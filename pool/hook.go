@@ -3,64 +3,136 @@ package pool
 import (
 	"context"
 	"errors"
-	"runtime/debug"
-	"sync"
+	"fmt"
 	"time"
 
+	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/resource"
 )
 
 // errExited is what an observer sees of an operation in which a hook called runtime.Goexit.
 var errExited = errors.New("a hook called runtime.Goexit")
 
-// call calls one of the hooks that run on their caller's goroutine. Its timeout counts from now.
-// A panic becomes an error. runtime.Goexit can't be stopped: the entry is destroyed and call does not return.
-func (p *Pool[T]) call(ctx context.Context, now time.Duration, e *entry[T], op Op, hook func(context.Context, T) error, observed bool) (err error) {
-	event := Event{Op: op, ID: e.id}
-	var began time.Duration
-	if observed {
-		began = p.now()
-		ctx = p.tap.begin(ctx, event)
+// PanicError is what the panic of a hook becomes: in the error of Acquire if that waits for the hook,
+// and in Event.Err.
+type PanicError struct {
+	Op    Op
+	Value any    // what it panicked with; nil after runtime.Goexit
+	Stack []byte // of the panic, as runtime/debug.Stack returns it
+}
+
+// Error says which hook, and what it panicked with.
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return fmt.Sprintf("%v called runtime.Goexit", e.Op)
 	}
-	inner := ctx
-	if op != Prepare { // whose ctx is the caller's own
-		if e.hook == nil {
-			e.hook = &hookContext[T]{pool: p}
-		}
-		timeout := p.options.Policy.CheckTimeout
-		if op == Reset {
-			timeout = p.options.Policy.ResetTimeout
-		}
-		e.hook.begin(ctx, now, op, timeout)
-		inner = e.hook
-	}
-	returned := false
-	defer func() {
-		var thrown any
-		if !returned {
-			thrown = recover()
-			err = panicked(op, thrown)
-		}
-		if op != Prepare && !e.hook.end() {
-			e.hook = nil
-		}
-		if observed {
-			event.Took, event.Err = p.now()-began, err
-			p.tap.end(ctx, event)
-		}
-		if !returned && thrown == nil { // runtime.Goexit
-			p.gate.Retire(op != Reset)
-			p.destroy(e, resource.Panicked)
-		}
-	}()
-	err = hook(inner, e.value)
-	returned = true
+	return fmt.Sprintf("%v panicked: %v", e.Op, e.Value)
+}
+
+// Unwrap returns Value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
 	return err
 }
 
-// panicked is the error for what recover returned: nil after runtime.Goexit.
-func panicked(op Op, thrown any) error {
-	return &PanicError{Op: op, Value: thrown, Stack: debug.Stack()}
+// hookCall is a call of one of the hooks that run on their caller's goroutine.
+type hookCall[T any] struct {
+	op       Op
+	hook     func(context.Context, T) error
+	observed bool
+	alone    bool // a Check by the pool itself, for no caller
+
+	// Of Check and Reset: Prepare has the caller's own ctx.
+
+	now    time.Duration // limit counts from then on
+	limit  time.Duration // of the hook's ctx
+	cause  error         // of its end for that; nil: context.DeadlineExceeded
+	linked bool          // it ends with the caller's ctx, too
+}
+
+// call calls a hook. A panic becomes an error.
+// runtime.Goexit can't be stopped: the entry is destroyed and call does not return.
+func (p *Pool[T]) call(ctx context.Context, e *entry[T], c *hookCall[T]) (err error) {
+	if c.observed {
+		return p.callObserved(ctx, e, c)
+	}
+	inner := p.enterHook(ctx, e, c)
+	returned := false
+	defer func() { // not by catch.Run: its closures cost as much as a hook that does nothing
+		if !returned {
+			ending := catch.Caught(recover())
+			err = p.leaveHook(e, c, ending)
+			if ending.Exited() {
+				p.lost(e, c)
+			}
+		}
+	}()
+	err = c.hook(inner, e.value)
+	returned = true
+	if c.op != Prepare && !e.hook.end() {
+		e.hook = nil
+	}
+	return err
+}
+
+// callObserved is call, of which the observer is told.
+func (p *Pool[T]) callObserved(ctx context.Context, e *entry[T], c *hookCall[T]) (err error) {
+	exits := true // the goroutine ends before callObserved returns
+	defer func() {
+		if exits {
+			p.lost(e, c)
+		}
+	}()
+	event := Event{Op: c.op, ID: e.id}
+	began := p.now()
+	ctx = p.begin(ctx, event)
+	inner := p.enterHook(ctx, e, c)
+	catch.Run(func() { err = c.hook(inner, e.value) }, func(ending catch.Ending) {
+		if failure := p.leaveHook(e, c, ending); failure != nil {
+			err = failure
+		}
+		event.Took, event.Err = p.now()-began, err
+		p.end(ctx, event)
+		exits = ending.Exited()
+	})
+	return err
+}
+
+// enterHook returns the ctx of a hook.
+func (p *Pool[T]) enterHook(ctx context.Context, e *entry[T], c *hookCall[T]) context.Context {
+	if c.op == Prepare {
+		return ctx
+	}
+	if e.hook == nil {
+		e.hook = &hookContext[T]{pool: p}
+	}
+	e.hook.begin(ctx, c)
+	return e.hook
+}
+
+// leaveHook ends the ctx of a hook. The error is that of a hook that has not returned.
+func (p *Pool[T]) leaveHook(e *entry[T], c *hookCall[T], ending catch.Ending) error {
+	if c.op != Prepare && !e.hook.end() {
+		e.hook = nil
+	}
+	if ending.Returned {
+		return nil
+	}
+	return &PanicError{c.op, ending.Value, ending.Stack}
+}
+
+// lost destroys an entry whose hook, or the tap that was told of it, has called runtime.Goexit.
+func (p *Pool[T]) lost(e *entry[T], c *hookCall[T]) {
+	switch {
+	case c.alone:
+		p.checkedAlone(e, &PanicError{Op: c.op})
+		return
+	case c.op == Reset:
+		p.gateRetire(e)
+	default:
+		p.gate.Reject()
+	}
+	p.destroy(e, resource.Panicked)
 }
 
 // reasonOf is the reason for which a hook's error ends a value.
@@ -71,76 +143,62 @@ func reasonOf(err error, otherwise resource.Reason) resource.Reason {
 	return otherwise
 }
 
-// hookContext is the ctx of a Check or Reset: it has the values of another,
-// and ends with the pool and after a timeout. One serves an entry again and again,
-// and makes the real context, with its timer, only when a hook asks for it.
-type hookContext[T any] struct {
-	pool *Pool[T]
+// grace is what a hook that returns when its ctx ends may take to do so before it is abandoned.
+const grace = 100 * time.Millisecond
 
-	mu      sync.Mutex // protects the following
-	op      Op         // the hook that runs; 0: none
-	values  context.Context
-	timeout time.Duration
-	began   time.Duration
-	real    context.Context // nil: nobody asked
-	cancel  context.CancelFunc
+// abandonedError is the error of a hook that was abandoned.
+type abandonedError struct {
+	pool  Inspector
+	after time.Duration
 }
 
-func (c *hookContext[T]) begin(values context.Context, now time.Duration, op Op, timeout time.Duration) {
-	c.mu.Lock()
-	c.values, c.op, c.timeout, c.began = values, op, timeout, now
-	c.mu.Unlock()
+func (e *abandonedError) Error() string {
+	return fmt.Sprintf("it did not return when its ctx ended after %v, and was abandoned", e.after)
 }
 
-// end says that the hook has returned. It reports whether c may serve again:
-// not where the hook may have kept something that listens to it.
-func (c *hookContext[T]) end() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.op, c.values = 0, nil
-	if c.real == nil {
-		return true
-	}
-	c.cancel()
-	return false
+// abandoned reports whether err says that a hook of this pool was abandoned.
+func (p *Pool[T]) abandoned(err error) bool {
+	var abandoned *abandonedError
+	return errors.As(err, &abandoned) && abandoned.pool == Inspector(p)
 }
 
-// over is the context of a hook that has returned.
-var over = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// arm returns the real context.
-func (c *hookContext[T]) arm() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.real == nil {
-		if c.op == 0 {
-			return over
-		}
-		c.real, c.cancel = c.pool.bounded(c.values, max(0, c.timeout-(c.pool.now()-c.began)))
+// isolate calls hook in a goroutine of its own, so that runtime.Goexit ends nothing else,
+// and waits for it; with a timeout only so long, and a moment more, and then abandons it.
+// What an abandoned hook returns goes to late.
+func isolate[R any](pool Inspector, op Op, timeout time.Duration, hook func() (R, error), late func(R)) (R, error) {
+	type outcome struct {
+		result R
+		err    error
 	}
-	return c.real
-}
-
-func (c *hookContext[T]) Done() <-chan struct{}       { return c.arm().Done() }
-func (c *hookContext[T]) Err() error                  { return c.arm().Err() }
-func (c *hookContext[T]) Deadline() (time.Time, bool) { return c.arm().Deadline() }
-
-func (c *hookContext[T]) Value(key any) any {
-	c.mu.Lock()
-	op, values := c.op, c.values
-	if c.real != nil {
-		values = c.real
+	done := make(chan outcome)
+	abandoned := make(chan struct{})
+	go func() {
+		var o outcome
+		catch.Run(func() { o.result, o.err = hook() }, func(ending catch.Ending) {
+			if !ending.Returned {
+				o.err = &PanicError{op, ending.Value, ending.Stack}
+			}
+			select {
+			case done <- o:
+			case <-abandoned:
+				if o.err == nil {
+					late(o.result)
+				}
+			}
+		})
+	}()
+	var expired <-chan time.Time
+	if timeout > 0 && timeout < forever-grace {
+		timer := time.NewTimer(timeout + grace)
+		defer timer.Stop()
+		expired = timer.C
 	}
-	c.mu.Unlock()
-	switch {
-	case op != 0 && key == any(markKey[T]{c.pool}):
-		return &hookMark{op: op}
-	case values != nil:
-		return values.Value(key)
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-expired:
+		close(abandoned)
+		var none R
+		return none, &abandonedError{pool, timeout}
 	}
-	return nil
 }

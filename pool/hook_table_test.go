@@ -113,7 +113,7 @@ func atRest(t *testing.T, s pool.Stats) {
 	t.Helper()
 	assert.Equal(t, s.Idle, s.Live(), "all that live are idle: %+v", s)
 	assert.Zero(t, s.Waiting)
-	assert.Equal(t, s.Acquired, s.Unfit+s.Released)
+	assert.Equal(t, s.Acquired, s.Released)
 	var destroyed uint64
 	for _, n := range s.Destroyed {
 		destroyed += n

@@ -84,8 +84,8 @@ func TestANegativeConstructTimeoutIsNone(t *testing.T) {
 	})
 }
 
-// TestACtxThatIsKeptHasEnded looks at the ctx of hooks that have returned, both where
-// the hook asked it for something that may end, and where it did not.
+// TestACtxThatIsKeptHasEnded looks at the ctx of hooks that have returned, both if
+// the hook asked it for something that may end, and if it did not.
 func TestACtxThatIsKeptHasEnded(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -118,17 +118,6 @@ func TestACtxThatIsKeptHasEnded(t *testing.T) {
 	}
 }
 
-// TestOneWhoseTurnComesBeforeHeWaits has a value come back just before its caller joins the queue:
-// while the pool asks the ctx whether it is nested.
-func TestOneWhoseTurnComesBeforeHeWaits(t *testing.T) {
-	p, _ := newPool(t, pool.Options{MaxSize: 1})
-	lease := acquire(t, p)
-	next, err := p.Acquire(onValue{t.Context(), lease.Release})
-	require.NoError(t, err)
-	assert.Zero(t, p.Stats().Waited)
-	next.Release()
-}
-
 type onValue struct {
 	context.Context
 	do func()
@@ -137,4 +126,119 @@ type onValue struct {
 func (c onValue) Value(key any) any {
 	c.do()
 	return c.Context.Value(key)
+}
+
+// TestHooks_TheTimeoutCountsFromTheCall has hooks ask for their deadline late.
+func TestHooks_TheTimeoutCountsFromTheCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := map[pool.Op]time.Duration{}
+		late := func(op pool.Op) func(context.Context, *fake.Value) error {
+			return func(ctx context.Context, _ *fake.Value) error {
+				<-time.After(time.Second)
+				deadline, ok := ctx.Deadline()
+				assert.True(t, ok)
+				left[op] = time.Until(deadline)
+				return nil
+			}
+		}
+		p, _ := newPool(t, pool.Options{Policy: resource.Policy{CheckAfterIdle: -1, CheckTimeout: 3 * time.Second, ResetTimeout: 4 * time.Second}},
+			func(hooks *resource.Hooks[*fake.Value]) {
+				hooks.Check, hooks.Reset = late(pool.Check), late(pool.Reset)
+			})
+		acquire(t, p).Release()
+		assert.Equal(t, map[pool.Op]time.Duration{pool.Check: 2 * time.Second, pool.Reset: 3 * time.Second}, left)
+	})
+}
+
+func TestConstruct_APanicOrGoexitIsAnError(t *testing.T) {
+	for way, text := range map[fake.Way]string{fake.Panics: "construct panicked: boom", fake.Exits: "construct called runtime.Goexit"} {
+		t.Run(way.String(), func(t *testing.T) {
+			p, maker := scripted(t, pool.Options{MaxSize: 1}, fake.Script{Construct: way})
+			_, err := p.Acquire(t.Context())
+			var thrown *pool.PanicError
+			require.ErrorAs(t, err, &thrown)
+			assert.Equal(t, pool.Construct, thrown.Op)
+			assert.EqualError(t, err, `headpond/pool "pool": construct: `+text)
+			assert.Contains(t, string(thrown.Stack), "fake.Way.run")
+			maker.Follow(fake.Script{})
+			acquire(t, p).Release()
+		})
+	}
+}
+
+func TestDestroy_APanicOrGoexitIsCounted(t *testing.T) {
+	for _, way := range []fake.Way{fake.Panics, fake.Exits} {
+		t.Run(way.String(), func(t *testing.T) {
+			p, _ := scripted(t, pool.Options{MaxSize: 1}, fake.Script{Destroy: way})
+			acquire(t, p).Discard()
+			acquire(t, p).Release() // the slot is free
+			assert.EqualValues(t, 1, p.Stats().DestroyFailed)
+			require.NoError(t, p.Close(t.Context()), "which hangs nowhere")
+		})
+	}
+}
+
+func TestConstruct_HangingOnesWedgeNeitherAcquireNorClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, maker := scripted(t, pool.Options{MaxSize: 2}, fake.Script{Construct: fake.Hangs})
+		began := time.Now()
+		for range 2 {
+			_, err := p.Acquire(t.Context())
+			assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		}
+		assert.Equal(t, 2, p.Stats().Constructing)
+		assert.Equal(t, 10*time.Second, time.Since(began))
+		maker.Follow(fake.Script{})
+		_, err := p.Acquire(t.Context())
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout, "both slots are taken")
+		<-time.After(21 * time.Second) // both have reached ConstructTimeout, and the rest after it is over
+		acquire(t, p).Release()
+
+		maker.Follow(fake.Script{Construct: fake.Hangs})
+		held := acquire(t, p)
+		go func() { acquire(t, p).Release() }()
+		synctest.Wait()
+		assert.Equal(t, 1, p.Stats().Constructing, "%+v", p.Stats())
+		held.Release() // the caller that waits for its build gets it
+		synctest.Wait()
+		assert.Equal(t, 1, p.Stats().Idle)
+		began = time.Now()
+		require.NoError(t, p.Close(t.Context()))
+		assert.Zero(t, time.Since(began), "Close ends the ctx of Construct")
+	})
+}
+
+func TestHooks_AnotherPoolsAbandonedHookIsNotOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, _ := newPool(t, pool.Options{MaxSize: 1, AcquireTimeout: -1, Policy: resource.Policy{ConstructTimeout: time.Millisecond}},
+			func(h *resource.Hooks[*fake.Value]) { slow(h, pool.Construct) })
+		outer, _ := newPool(t, pool.Options{MaxSize: 1, AcquireTimeout: -1}, func(h *resource.Hooks[*fake.Value]) {
+			h.Construct = func(ctx context.Context) (*fake.Value, error) {
+				_, err := inner.Acquire(ctx)
+				return nil, err
+			}
+		})
+		_, err := outer.Acquire(t.Context())
+		require.Error(t, err)
+		assert.Zero(t, outer.Stats().Abandoned)
+		assert.EqualValues(t, 1, inner.Stats().Abandoned)
+		<-time.After(time.Minute)
+	})
+}
+
+func TestCheck_AnotherPoolsErrorMeansTheNextValue(t *testing.T) {
+	other, _ := newPool(t, pool.Options{Name: "other"})
+	require.NoError(t, other.Close(t.Context()))
+	failed := false
+	p, _ := newPool(t, pool.Options{MaxSize: 2, Policy: resource.Policy{CheckAfterIdle: -1}}, func(h *resource.Hooks[*fake.Value]) {
+		h.Check = func(ctx context.Context, _ *fake.Value) (err error) {
+			if !failed {
+				failed = true
+				_, err = other.Acquire(ctx)
+			}
+			return err
+		}
+	})
+	acquire(t, p).Release()
+	assert.True(t, failed)
 }

@@ -56,7 +56,7 @@ func TestALeakIsReportedOnceAndOnceMoreWhenItComesBack(t *testing.T) {
 				assert.GreaterOrEqual(t, leak.Held, time.Minute)
 				assert.LessOrEqual(t, leak.Held, time.Minute+10*time.Second, "the next time that somebody looks")
 				assert.Equal(t, since, leak.Since)
-				assert.Regexp(t, `rows_test\.go:\d+ .*forget$`, leak.Stack.Caller())
+				assert.Regexp(t, `leak_test\.go:\d+ .*forget$`, leak.Stack.Caller())
 				assert.EqualValues(t, 1, p.Stats().Leaked)
 
 				<-time.After(time.Hour)
@@ -153,6 +153,33 @@ func TestAStackShowsTheCallersAndNotThePool(t *testing.T) {
 	require.GreaterOrEqual(t, len(frames), 2)
 	assert.Equal(t, "github.com/headpond/headpond/pool_test.forget", frames[0].Function)
 	assert.Equal(t, "github.com/headpond/headpond/pool_test.TestAStackShowsTheCallersAndNotThePool", frames[1].Function)
-	assert.Regexp(t, `^github\.com/headpond/headpond/pool_test\.forget\n\t.*rows_test\.go:\d+\n`, holder.Stack.String())
-	assert.Regexp(t, `^#1 for \S+ by .*rows_test\.go:\d+ .*forget$`, holder.String())
+	assert.Regexp(t, `^github\.com/headpond/headpond/pool_test\.forget\n\t.*leak_test\.go:\d+\n`, holder.Stack.String())
+	assert.Regexp(t, `^#1 for \S+ by .*leak_test\.go:\d+ .*forget$`, holder.String())
+}
+
+// Answers jackc/pgx#1974, brettwooldridge/HikariCP#808, npgsql/npgsql#5276.
+func TestLeak_AForgottenLeaseIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 1, LeakAfter: time.Minute})
+		forgotten := forget(t, p)
+		<-time.After(7 * time.Second)
+		holders := p.Holders()
+		require.Len(t, holders, 1)
+		assert.EqualValues(t, 1, holders[0].ID)
+		assert.Equal(t, 7*time.Second, holders[0].Held)
+		assert.Regexp(t, `leak_test\.go:\d+ .*\.forget$`, holders[0].Stack.Caller())
+
+		_, err := p.Acquire(t.Context())
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		assert.Regexp(t, `1 of 1 held, .* longest held: #1 for 12s by .*leak_test\.go:\d+ .*\.forget\): release sooner`, err.Error())
+		forgotten.Release()
+		assert.Empty(t, p.Holders())
+	})
+}
+
+//go:noinline
+func forget(t *testing.T, p *pool.Pool[*fake.Value]) pool.Lease[*fake.Value] {
+	lease, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	return lease
 }

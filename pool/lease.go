@@ -19,7 +19,7 @@ type Lease[T any] struct {
 }
 
 // Value returns the value. It panics once the lease has ended:
-// the value may be somebody else's by then.
+// another caller may hold the value by then.
 func (l Lease[T]) Value() T {
 	if !l.live() {
 		panic(l.misuse("Value"))
@@ -36,7 +36,7 @@ func (l Lease[T]) ID() uint64 {
 }
 
 // Release ends the lease and returns the value to the pool, which destroys it in the background
-// where it has reached a limit. It runs the Reset hook, with Policy.ResetTimeout, and otherwise does not block.
+// if it has reached a limit. It runs the Reset hook, with Policy.ResetTimeout, and otherwise does not block.
 func (l Lease[T]) Release() {
 	if l.end() {
 		l.entry.pool.release(l.entry, resource.None)
@@ -69,8 +69,8 @@ func (l Lease[T]) Info() resource.Info {
 	return resource.Info{Age: l.entry.pool.now() - l.entry.born, Jitter: l.entry.jitter, Uses: l.uses}
 }
 
-// Context returns ctx with the knowledge of the lease: while that is out, an Acquire with it that would have to wait,
-// perhaps for its own caller, fails with ErrNested at once, and so does Close. Do hands such a ctx out by itself.
+// Context returns a copy of ctx that records the lease. While the lease is held, an Acquire with it that would have to wait,
+// perhaps for its own caller, fails with ErrNested at once, and so does Close. Do hands out such a ctx by itself.
 // The zero Lease returns ctx as it is.
 func (l Lease[T]) Context(ctx context.Context) context.Context {
 	if l.entry == nil {
@@ -93,26 +93,4 @@ func (l Lease[T]) misuse(method string) string {
 	}
 	return fmt.Sprintf("headpond/pool %q: %s of a lease that has ended: resource #%d was released, discarded or detached before",
 		l.entry.pool.options.Name, method, l.entry.id)
-}
-
-// Do acquires a value, calls use with it, and ends the lease. It blocks as Acquire and use do.
-// It returns the *Error of Acquire, or the error of use as it is.
-// Where use panics or calls runtime.Goexit, the value is destroyed and the panic goes on.
-// The ctx that use gets knows of the lease: see Lease.Context.
-func (p *Pool[T]) Do(ctx context.Context, use func(ctx context.Context, value T) error) error {
-	lease, err := p.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	returned := false
-	defer func() {
-		if returned {
-			lease.Release()
-		} else if lease.end() {
-			p.release(lease.entry, resource.Panicked)
-		}
-	}()
-	err = use(lease.Context(ctx), lease.Value())
-	returned = true
-	return err
 }

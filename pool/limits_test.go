@@ -24,8 +24,9 @@ func hold(t *testing.T, p *pool.Pool[*fake.Value], n int) {
 	}
 }
 
-// TestRow18LifetimesDoNotEndAllAtOnce makes 100 values at the same instant.
-func TestRow18LifetimesDoNotEndAllAtOnce(t *testing.T) {
+// TestLimits_LifetimesDoNotEndAllAtOnce makes 100 values at the same instant.
+// Answers jackc/pgx#1437, redis/go-redis#3666, launchbadge/sqlx#3292.
+func TestLimits_LifetimesDoNotEndAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		p, _ := newPool(t, pool.Options{
@@ -73,7 +74,8 @@ func TestRow18LifetimesDoNotEndAllAtOnce(t *testing.T) {
 	})
 }
 
-func TestRow21ExpiryIsSeenOnAcquire(t *testing.T) {
+// Answers jackc/pgx#969, djc/bb8#224.
+func TestLimits_ExpiryIsSeenOnAcquire(t *testing.T) {
 	for name, policy := range map[resource.Reason]resource.Policy{
 		resource.MaxLifetime: {MaxLifetime: time.Minute},
 		resource.MaxIdleTime: {MaxIdleTime: time.Minute},
@@ -96,7 +98,8 @@ func TestRow21ExpiryIsSeenOnAcquire(t *testing.T) {
 	}
 }
 
-func TestRow21ExpiryIsSeenOnRelease(t *testing.T) {
+// Answers jackc/pgx#969, djc/bb8#224.
+func TestLimits_ExpiryIsSeenOnRelease(t *testing.T) {
 	for name, policy := range map[resource.Reason]resource.Policy{
 		resource.MaxLifetime: {MaxLifetime: time.Minute},
 		resource.MaxUses:     {MaxUses: 2},
@@ -121,7 +124,7 @@ func TestRow21ExpiryIsSeenOnRelease(t *testing.T) {
 	}
 }
 
-func TestRow21MaxIdleTimeCountsFromTheRelease(t *testing.T) {
+func TestLimits_MaxIdleTimeCountsFromTheRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, maker := newPool(t, pool.Options{MaxSize: 1, Policy: resource.Policy{MaxIdleTime: time.Minute}})
 		for range 5 {
@@ -134,7 +137,7 @@ func TestRow21MaxIdleTimeCountsFromTheRelease(t *testing.T) {
 	})
 }
 
-func TestRow21ExpiryIsSeenByMaintenance(t *testing.T) {
+func TestLimits_ExpiryIsSeenByMaintenance(t *testing.T) {
 	for name, policy := range map[resource.Reason]resource.Policy{
 		resource.MaxLifetime: {MaxLifetime: time.Minute},
 		resource.MaxIdleTime: {MaxIdleTime: time.Minute},
@@ -155,40 +158,4 @@ func TestRow21ExpiryIsSeenByMaintenance(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestRow21MinIdleIsRefilledByEvent looks at the very instant after each event: no time passes.
-func TestRow21MinIdleIsRefilledByEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, maker := newPool(t, pool.Options{MaxSize: 4, MinIdle: 2, Policy: resource.Policy{MaxUses: 2}})
-		began := time.Now()
-		idle := func(want int, after string) {
-			t.Helper()
-			synctest.Wait()
-			assert.Equal(t, want, p.Stats().Idle, after)
-		}
-		first := acquire(t, p)
-		idle(2, "the first use")
-		second := acquire(t, p)
-		idle(2, "another")
-		third := acquire(t, p)
-		idle(1, "as far as MaxSize allows")
-		first.Discard()
-		idle(2, "a discard")
-		detached := second.Detach()
-		idle(2, "a detach: the pool has room for another, but needs none")
-		maker.Destroy(detached)
-		third.Release()
-		idle(3, "a release")
-		p.Evict()
-		idle(2, "an evict")
-		fourth, fifth := acquire(t, p), acquire(t, p)
-		idle(2, "two were taken")
-		fourth.Release()
-		fifth.Release()
-		idle(4, "and came back")
-		hold(t, p, 2)
-		idle(2, "their uses ended")
-		assert.Zero(t, time.Since(began))
-	})
 }

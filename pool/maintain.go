@@ -6,80 +6,98 @@ import (
 	"github.com/headpond/headpond/resource"
 )
 
-// maintainLater sees to it that maintain runs after MaintainEvery, where an option needs it.
+// maintainEvery is how often maintain looks: Options.MaintainEvery, or sooner if a limit asks for it; 0: nothing needs it.
+func (o *Options) maintainEvery() time.Duration {
+	every := time.Duration(0)
+	for _, limit := range []time.Duration{o.Policy.MaxLifetime, o.Policy.MaxIdleTime, o.Policy.CheckEvery, o.LeakAfter} {
+		if limit > 0 && (every == 0 || limit < every) {
+			every = limit
+		}
+	}
+	if every == 0 {
+		return 0
+	}
+	return min(every, o.MaintainEvery)
+}
+
+// maintainLater sees to it that maintain runs after a while, if an option needs it.
 // A pool in which nothing is live has neither a timer nor a goroutine.
 func (p *Pool[T]) maintainLater() {
-	policy := p.options.Policy
-	if policy.MaxLifetime == 0 && policy.MaxIdleTime == 0 && p.options.LeakAfter == 0 {
+	if p.every == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.keeping || len(p.live) == 0 || p.ctx.Err() != nil {
+	if p.scheduled || len(p.live) == 0 || p.ctx.Err() != nil {
 		return
 	}
-	p.keeping = true
+	p.scheduled = true
 	if p.upkeep == nil {
-		p.upkeep = time.AfterFunc(p.options.MaintainEvery, p.maintain)
+		p.upkeep = time.AfterFunc(p.every, p.maintain)
 	} else {
-		p.upkeep.Reset(p.options.MaintainEvery)
+		p.upkeep.Reset(p.every)
 	}
 }
 
-// maintain reports leaks, and retires the idle values that have reached a limit,
-// one at a time, so that the pool is never empty for it.
+// maintainNow lets maintain go on with what waits for a build, a destructor or a Check.
+func (p *Pool[T]) maintainNow() {
+	if !p.pending.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.scheduled && p.ctx.Err() == nil && p.upkeep != nil {
+		p.upkeep.Reset(0)
+	}
+}
+
+// maintain reports leaks, retires the idle values that have reached a limit, those that MinIdle keeps only after
+// another was built in their place, and has one checked that is due. It waits for none of that.
 func (p *Pool[T]) maintain() {
-	p.maintaining.Lock()
-	defer p.maintaining.Unlock()
+	p.maintaining <- struct{}{}
+	defer func() { <-p.maintaining }()
+	p.pending.Store(false)
 	if p.options.LeakAfter > 0 {
 		p.reportLeaks()
 	}
-	for p.ctx.Err() == nil {
-		var reason resource.Reason
-		now := p.now()
-		e, found := p.gate.Expire(func(e *entry[T]) bool {
-			reason = p.retire(e, now)
-			return reason != resource.None
-		})
-		if !found {
-			break
-		}
-		e.gone = make(chan struct{})
-		p.destroy(e, reason)
-		<-e.gone
+	if p.ctx.Err() == nil {
+		p.retireIdle()
+		p.checkIdle()
 	}
 	p.mu.Lock()
-	p.keeping = false
+	p.scheduled = false
 	p.mu.Unlock()
 	p.maintainLater()
 }
 
-// reportLeaks reports the leases that are out for longer than LeakAfter, each once.
-func (p *Pool[T]) reportLeaks() {
+// retireIdle destroys the idle values that have reached a limit. What MinIdle keeps may be idle for as long as it likes.
+func (p *Pool[T]) retireIdle() {
+	policy := p.options.Policy
+	if policy.MaxLifetime == 0 && policy.MaxIdleTime == 0 {
+		return
+	}
 	now := p.now()
-	for _, e := range p.entries() {
-		began := e.held.Load()
-		if began == free || now-time.Duration(began) < p.options.LeakAfter {
-			continue
-		}
-		leak := Leak{Holder: e.holder(began, now)}
-		e.mu.Lock()
-		if e.held.Load() == began && !e.reported {
-			e.reported = true
-			p.leaked.Add(1)
-			p.tap.leak(leak)
-		}
-		e.mu.Unlock()
+	reason := func(e *entry[T]) resource.Reason { return policy.Retire(e.info(now)) }
+	taken, more := p.gate.Expire(func(e *entry[T], spare bool) bool {
+		why := reason(e)
+		return why != resource.None && (spare || why != resource.MaxIdleTime)
+	})
+	if more {
+		p.pending.Store(true)
+	}
+	for _, e := range taken {
+		p.destroy(e, reason(e))
 	}
 }
 
-// cameBack reports the end of a lease that was reported as a leak.
-func (p *Pool[T]) cameBack(e *entry[T], now time.Duration) {
-	e.mu.Lock()
-	reported := e.reported
-	e.reported = false
-	e.mu.Unlock()
-	if reported {
-		p.tap.leak(Leak{Holder: e.holder(e.last, now), Returned: true})
+// checkIdle has an idle value checked that was neither released nor checked for Policy.CheckEvery.
+func (p *Pool[T]) checkIdle() {
+	every := p.options.Policy.CheckEvery
+	if every <= 0 || p.hooks.Check == nil {
+		return
+	}
+	now := p.now()
+	if p.gate.CheckIdle(func(e *entry[T]) bool { return now-e.good >= every }) {
+		p.pending.Store(true) // there may be another one
 	}
 }

@@ -6,16 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// markKey is under which a ctx carries a mark of the pool:
-// that it belongs to a lease of it, or to one of its hooks.
+// markKey is the context key of a mark of the pool:
+// the ctx belongs to a lease of it, or to one of its hooks.
 type markKey[T any] struct{ pool *Pool[T] }
 
 type mark interface {
-	live() bool    // the lease has not ended
-	place() string // who it is
+	live() bool    // the lease has not ended, or the hook not returned
+	place() string // for errors: "it holds ..."
 }
 
-// marked returns the mark that ctx carries, nil where there is none or its lease has ended.
+// marked returns the mark that ctx carries, or nil if there is none or it is not live.
 func (p *Pool[T]) marked(ctx context.Context) mark {
 	if m, ok := ctx.Value(markKey[T]{p}).(mark); ok && m.live() {
 		return m
@@ -51,9 +51,9 @@ func (c *leaseContext[T]) outer() mark { return c.lease.entry.pool.marked(c.Cont
 
 // hookMark is in the ctx of a hook.
 type hookMark struct {
-	op   Op
-	over atomic.Bool // the hook has returned
+	op       Op
+	returned atomic.Bool
 }
 
-func (m *hookMark) live() bool    { return !m.over.Load() }
+func (m *hookMark) live() bool    { return !m.returned.Load() }
 func (m *hookMark) place() string { return fmt.Sprintf("it is in the %v hook", m.op) }

@@ -20,7 +20,7 @@ func TestNestedAcquireNamesBothPlaces(t *testing.T) {
 			<-time.After(2 * time.Second)
 			_, err := p.Acquire(ctx)
 			require.ErrorIs(t, err, pool.ErrNested)
-			assert.Regexp(t, `^headpond/pool "orders": acquire: it would have to wait inside a lease or hook of the same pool: `+
+			assert.Regexp(t, `^headpond/pool "orders": acquire: waiting inside a lease or hook of the same pool would deadlock: `+
 				`it holds #1 for 2s by .*nested_test\.go:\d+ .*TestNestedAcquireNamesBothPlaces.*, and here .*nested_test\.go:\d+ .*TestNestedAcquireNamesBothPlaces`, err.Error())
 			return nil
 		}))
@@ -173,4 +173,51 @@ func within(inside func(context.Context), hook func(context.Context, *fake.Value
 		inside(ctx)
 		return hook(ctx, v)
 	}
+}
+
+// Answers jackc/pgx#2499, golang/go#16873, brettwooldridge/HikariCP#442.
+func TestNested_AcquireInsideAcquireFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 1})
+		began := time.Now()
+		require.NoError(t, p.Do(t.Context(), func(ctx context.Context, _ *fake.Value) error {
+			_, err := p.Acquire(ctx)
+			assert.ErrorIs(t, err, pool.ErrNested)
+			return nil
+		}))
+		assert.Zero(t, time.Since(began))
+	})
+}
+
+func TestNested_AMarkEndsWithItsHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept context.Context
+		p, _ := newPool(t, pool.Options{MaxSize: 1}, func(h *resource.Hooks[*fake.Value]) {
+			construct := h.Construct
+			h.Construct = func(ctx context.Context) (*fake.Value, error) {
+				kept = context.WithoutCancel(ctx)
+				return construct(ctx)
+			}
+		})
+		lease := acquire(t, p)
+		time.AfterFunc(time.Second, lease.Release)
+		second, err := p.Acquire(kept)
+		require.NoError(t, err)
+		second.Release()
+	})
+}
+
+func TestNested_AnInnerDoDoesNotHideTheOuterOne(t *testing.T) {
+	p, _ := newPool(t, pool.Options{MaxSize: 2})
+	require.NoError(t, p.Do(t.Context(), func(ctx context.Context, _ *fake.Value) error {
+		var escaped context.Context
+		require.NoError(t, p.Do(ctx, func(ctx context.Context, _ *fake.Value) error {
+			escaped = ctx
+			return nil
+		}))
+		require.NoError(t, p.Resize(1))
+		_, err := p.Acquire(escaped)
+		assert.ErrorIs(t, err, pool.ErrNested)
+		return nil
+	}))
 }

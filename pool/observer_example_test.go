@@ -246,14 +246,14 @@ func ExampleInspector() {
 func ExampleFigure() {
 	hits := 17
 	p, err := pool.New(numbers(), pool.Options{Figures: func() []pool.Figure {
-		return []pool.Figure{{Name: "orders.cache.hits", Unit: "{hit}", Value: float64(hits)}}
+		return []pool.Figure{{Name: "orders.cache.hits", Unit: "{hit}", Help: "Orders that were found in the cache.", Kind: pool.Counter, Value: float64(hits)}}
 	}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer p.Close(context.Background())
 	fmt.Printf("%+v\n", p.Figures())
-	// Output: [{Name:orders.cache.hits Unit:{hit} Value:17}]
+	// Output: [{Name:orders.cache.hits Unit:{hit} Help:Orders that were found in the cache. Kind:counter Labels:[] Value:17}]
 }
 
 func ExampleHolder() {
@@ -394,7 +394,7 @@ func ExampleStats_Live() {
 	// Output: 2
 }
 
-// What to tell the client of a service where a pool gave nothing.
+// What to tell the client of a service if a pool gave nothing.
 func ExampleError() {
 	status := func(err error) int {
 		switch {

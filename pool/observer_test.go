@@ -295,3 +295,64 @@ func TestAnObserverMayInspectThePool(t *testing.T) {
 	hold(t, p, 2)
 	require.NoError(t, p.Close(t.Context()))
 }
+
+// Answers XSAM/otelsql#7, XSAM/otelsql#57, XSAM/otelsql#179, exaring/otelpgx#48.
+func TestObserver_NothingIsCalledForALeaseThatIsNotEnabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		called := func(what string) { t.Error(what, "for a lease that is not enabled") }
+		asked := 0
+		p, _ := newPool(t, pool.Options{LeakAfter: time.Second, Policy: resource.Policy{CheckAfterIdle: -1}, Observer: func(pool.Inspector) pool.Tap {
+			return pool.Tap{
+				Enabled: func(context.Context) bool { asked++; return false },
+				Begin: func(ctx context.Context, event pool.Event) context.Context {
+					if event.Op != pool.Destroy { // which belongs to no lease
+						called(fmt.Sprint("Begin ", event.Op))
+					}
+					return ctx
+				},
+				End: func(_ context.Context, event pool.Event) {
+					if event.Op != pool.Destroy {
+						called(fmt.Sprint("End ", event.Op))
+					}
+				},
+			}
+		}})
+		acquire(t, p).Release()
+		acquire(t, p).Discard()
+		require.NoError(t, p.Do(t.Context(), func(context.Context, *fake.Value) error { return nil }))
+		assert.Equal(t, 3, asked, "once for a lease")
+	})
+}
+
+func TestTap_APanicCostsNothing(t *testing.T) {
+	for _, at := range []struct {
+		op    pool.Op
+		begin bool
+	}{
+		{pool.Acquire, true}, {pool.Acquire, false}, {pool.Construct, true}, {pool.Construct, false}, {pool.Check, true}, {pool.Check, false},
+		{pool.Prepare, true}, {pool.Prepare, false}, {pool.Reset, true}, {pool.Reset, false}, {pool.Release, true}, {pool.Release, false}, {pool.Destroy, true}, {pool.Destroy, false},
+	} {
+		t.Run(at.op.String(), func(t *testing.T) {
+			p, _ := newPool(t, pool.Options{MaxSize: 1, Policy: resource.Policy{CheckAfterIdle: -1}, Observer: func(pool.Inspector) pool.Tap {
+				return pool.Tap{
+					Begin: func(ctx context.Context, e pool.Event) context.Context {
+						if at.begin && e.Op == at.op {
+							panic("tap")
+						}
+						return ctx
+					},
+					End: func(_ context.Context, e pool.Event) {
+						if !at.begin && e.Op == at.op {
+							panic("tap")
+						}
+					},
+				}
+			}})
+			for range 3 {
+				acquire(t, p).Release()
+			}
+			acquire(t, p).Discard()
+			acquire(t, p).Release()
+		})
+	}
+}

@@ -1,47 +1,9 @@
 package pool
 
-import "context"
-
-// A panic in a function of a tap is swallowed: neither the pool nor its caller can help it,
-// and neither a slot nor a lease may be lost for it.
-
-// begin is Tap.Begin of a tap that may be nil.
-func (t *Tap) begin(ctx context.Context, event Event) (inner context.Context) {
-	if t == nil || t.Begin == nil {
-		return ctx
-	}
-	inner = ctx
-	defer func() { _ = recover() }()
-	return t.Begin(ctx, event)
-}
-
-// end is Tap.End of a tap that may be nil.
-func (t *Tap) end(ctx context.Context, event Event) {
-	if t != nil && t.End != nil {
-		defer func() { _ = recover() }()
-		t.End(ctx, event)
-	}
-}
-
-// leak is Tap.Leak of a tap that may be nil.
-func (t *Tap) leak(leak Leak) {
-	if t != nil && t.Leak != nil {
-		defer func() { _ = recover() }()
-		t.Leak(leak)
-	}
-}
-
-// enabled reports whether a lease is to be observed.
-func (t *Tap) enabled(ctx context.Context) (enabled bool) {
-	if t == nil || t.Begin == nil && t.End == nil {
-		return false
-	}
-	if t.Enabled == nil {
-		return true
-	}
-	defer func() { _ = recover() }()
-	return t.Enabled(ctx)
-}
+import (
+	"context"
+	"slices"
+)
 
 // Observers returns an observer that hands everything on to all of them; nil ones are left out.
 // The Enabled of each decides for it alone. Begin is called in the order given, each with the ctx
@@ -61,14 +23,17 @@ func Observers(all ...Observer) Observer {
 		case 1:
 			return taps[0]
 		}
-		return Tap{Begin: taps.begin, End: taps.end, Leak: taps.leak, Detach: taps.detach}
+		for i, tap := range taps {
+			taps[i] = SafeTap(tap)
+		}
+		return Tap{Begin: taps.begin, End: taps.end, Statements: taps.statements(), Leak: taps.leak, Detach: taps.detach}
 	}
 }
 
 type several []Tap
 
-// enabledKey is under which the ctx of a lease carries which taps it is observed by, as an enabledSet.
-// A ctx without belongs to no lease, and is for all.
+// enabledKey is the context key of the taps that a lease is observed by, an enabledSet.
+// A ctx without it belongs to no lease, and is for all of them.
 type enabledKey struct{ taps *Tap }
 
 type enabledSet []bool
@@ -80,40 +45,53 @@ func (s several) enabled(ctx context.Context) enabledSet {
 
 func (s several) begin(ctx context.Context, event Event) context.Context {
 	set := s.enabled(ctx)
-	if event.Op == Acquire {
+	if event.Op == Acquire || event.Op == Operation {
 		set = make(enabledSet, len(s))
 		for i := range s {
-			set[i] = s[i].Enabled == nil || s[i].Enabled(ctx)
+			set[i] = s[i].Enabled(ctx)
 		}
 		ctx = context.WithValue(ctx, enabledKey{&s[0]}, set)
 	}
-	for i := range s {
+	s.each(func(i int) {
 		if set == nil || set[i] {
-			ctx = s[i].begin(ctx, event)
+			ctx = s[i].Begin(ctx, event)
 		}
-	}
+	})
 	return ctx
+}
+
+// each calls do for every tap, for the later ones also if one calls runtime.Goexit.
+func (s several) each(do func(i int)) { s.eachFrom(0, do) }
+
+func (s several) eachFrom(i int, do func(i int)) {
+	if i < len(s) {
+		defer s.eachFrom(i+1, do)
+		do(i)
+	}
 }
 
 func (s several) end(ctx context.Context, event Event) {
 	set := s.enabled(ctx)
-	for i := len(s) - 1; i >= 0; i-- {
-		if set == nil || set[i] {
-			s[i].end(ctx, event)
+	s.each(func(i int) {
+		i = len(s) - 1 - i
+		if event.Op == Statement && !s[i].Statements && !event.Statement.Slow {
+			return
 		}
-	}
+		if set == nil || set[i] || event.Op == Statement {
+			s[i].End(ctx, event)
+		}
+	})
+}
+
+// statements reports whether one of the taps wants all statements.
+func (s several) statements() bool {
+	return slices.ContainsFunc(s, func(tap Tap) bool { return tap.Statements })
 }
 
 func (s several) leak(leak Leak) {
-	for i := range s {
-		s[i].leak(leak)
-	}
+	s.each(func(i int) { s[i].Leak(leak) })
 }
 
 func (s several) detach() {
-	for i := range s {
-		if s[i].Detach != nil {
-			s[i].Detach()
-		}
-	}
+	s.each(func(i int) { s[i].Detach() })
 }

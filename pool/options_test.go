@@ -69,6 +69,7 @@ func TestOptionsHaveDefaults(t *testing.T) {
 	options := p.Options()
 	assert.Equal(t, "pool", options.Name)
 	assert.Equal(t, "pool", p.Name())
+	assert.Equal(t, "pool", options.Owner)
 	assert.Equal(t, max(4, runtime.GOMAXPROCS(0)), options.MaxSize)
 	assert.Equal(t, 5*time.Second, options.AcquireTimeout)
 	assert.Equal(t, 30*time.Second, options.MaintainEvery)

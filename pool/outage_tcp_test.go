@@ -45,9 +45,10 @@ func (s *tcpServer) dialer(dials *atomic.Int64) resource.Hooks[net.Conn] {
 	}
 }
 
-// TestRow19ARealServerGoesAndComesBack has 16 callers use 4 connections while the server is in trouble:
+// TestOutage_ARealServerGoesAndComesBack has 16 callers use 4 connections while the server is in trouble:
 // within 2 s of its return all connections are back, it was hardly dialed in between, and everyone comes home.
-func TestRow19ARealServerGoesAndComesBack(t *testing.T) {
+// Answers brettwooldridge/HikariCP#1819, djc/bb8#122, apache/commons-pool#346.
+func TestOutage_ARealServerGoesAndComesBack(t *testing.T) {
 	for _, trouble := range []struct {
 		name       string
 		begin, end func(s *tcpServer)
@@ -129,7 +130,7 @@ func comesBack(t *testing.T, lasts time.Duration, begin, end func(s *tcpServer))
 	t.Logf("%d dials in %v, back after %v; %d calls served, %d failed", dialed, lasts, took, served.Load(), failed.Load())
 }
 
-// useOnce is what a caller does: where the connection does not answer, it is no good any more.
+// useOnce is what a caller does: if the connection does not answer, it is no good any more.
 func useOnce(p *pool.Pool[net.Conn]) error {
 	lease, err := p.Acquire(context.Background())
 	if err != nil {
@@ -155,8 +156,8 @@ func mostDials(size int, lasts time.Duration) int64 {
 	return dials
 }
 
-// TestASlowServerCostsNoConnection has a server answer late, but in time.
-func TestASlowServerCostsNoConnection(t *testing.T) {
+// TestOutage_ASlowServerCostsNoConnection has a server answer late, but in time.
+func TestOutage_ASlowServerCostsNoConnection(t *testing.T) {
 	s := serveTCP(t)
 	var dials atomic.Int64
 	p, err := pool.New(s.dialer(&dials), pool.Options{MaxSize: 4, Policy: resource.Policy{CheckAfterIdle: -1}})

@@ -36,8 +36,9 @@ func (o *outage) hooks(hooks *resource.Hooks[*fake.Value]) {
 	}
 }
 
-// TestRow19AfterAnOutageFullCapacitySoon has 50 callers wait during an outage of 10 s.
-func TestRow19AfterAnOutageFullCapacitySoon(t *testing.T) {
+// TestOutage_FullCapacitySoonAfter has 50 callers wait during an outage of 10 s.
+// Answers brettwooldridge/HikariCP#1819, djc/bb8#122, apache/commons-pool#346.
+func TestOutage_FullCapacitySoonAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 5
 		var down outage
@@ -78,7 +79,7 @@ func TestRow19AfterAnOutageFullCapacitySoon(t *testing.T) {
 	})
 }
 
-func TestRow19TheErrorCarriesTheLastCause(t *testing.T) {
+func TestOutage_TheErrorCarriesTheLastCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down outage
 		p, _ := newPool(t, pool.Options{Name: "orders", MaxSize: 1, AcquireTimeout: 20 * time.Millisecond}, down.hooks)
@@ -96,8 +97,8 @@ func TestRow19TheErrorCarriesTheLastCause(t *testing.T) {
 	})
 }
 
-// TestRow19TheRestDoublesUpToASecondAndASuccessEndsIt counts what one caller after another brings about.
-func TestRow19TheRestDoublesUpToASecondAndASuccessEndsIt(t *testing.T) {
+// TestOutage_TheRestDoublesUpToASecondAndASuccessEndsIt counts what one caller after another brings about.
+func TestOutage_TheRestDoublesUpToASecondAndASuccessEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down outage
 		p, _ := newPool(t, pool.Options{MaxSize: 2, AcquireTimeout: -1}, down.hooks)
@@ -123,7 +124,7 @@ func TestRow19TheRestDoublesUpToASecondAndASuccessEndsIt(t *testing.T) {
 	})
 }
 
-func TestRow19AReleasedValueDoesNotWaitForTheRest(t *testing.T) {
+func TestOutage_AReleasedValueDoesNotWaitForTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down outage
 		p, _ := newPool(t, pool.Options{MaxSize: 2}, down.hooks)
@@ -139,7 +140,7 @@ func TestRow19AReleasedValueDoesNotWaitForTheRest(t *testing.T) {
 	})
 }
 
-func TestRow19MinIdleIsFilledAfterAnOutage(t *testing.T) {
+func TestOutage_MinIdleIsFilledAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down outage
 		p, _ := newPool(t, pool.Options{MaxSize: 3, MinIdle: 3}, down.hooks)

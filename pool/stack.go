@@ -7,7 +7,7 @@ import (
 )
 
 // Stack is where a lease was acquired: program counters,
-// looked up only when it is shown. The zero Stack is empty: nobody took it.
+// looked up only when it is shown. The zero Stack is empty.
 type Stack struct{ counters []uintptr }
 
 // Frames returns the calls, the innermost first, the pool's own left out.
@@ -30,8 +30,8 @@ func (s Stack) Frames() []runtime.Frame {
 // those of Pool[T], Lease[T] and the like.
 const ownFunctions = "github.com/headpond/headpond/pool."
 
-// Caller returns the innermost call outside headpond, as "file:line function"; headpond's own
-// where a goroutine of its own acquired, as for a Batch that is shared; "" where unknown.
+// Caller returns the innermost call outside headpond and database/sql, as "file:line function"; headpond's own
+// if there is none, as in a goroutine of a backend's; "" if it is unknown.
 func (s Stack) Caller() string {
 	frames := s.Frames()
 	if len(frames) == 0 {
@@ -39,14 +39,25 @@ func (s Stack) Caller() string {
 	}
 	caller := frames[0]
 	for _, frame := range frames {
-		if own := strings.HasPrefix(frame.Function, "github.com/headpond/headpond/backends/"); strings.HasPrefix(frame.Function, "runtime.") {
+		if strings.HasPrefix(frame.Function, "runtime.") {
 			break
-		} else if !own || strings.HasSuffix(frame.File, "_test.go") {
+		}
+		if !isLibrary(frame) {
 			caller = frame
 			break
 		}
 	}
 	return fmt.Sprintf("%s:%d %s", caller.File, caller.Line, caller.Function)
+}
+
+// isLibrary reports whether a call is headpond's own, or one of database/sql, which is between it and the program:
+// neither a program's, an example among them, nor a test's.
+func isLibrary(frame runtime.Frame) bool {
+	if strings.HasPrefix(frame.Function, "database/sql.") {
+		return true
+	}
+	in, ours := strings.CutPrefix(frame.Function, "github.com/headpond/headpond/")
+	return ours && !strings.HasPrefix(in, "examples/") && !strings.HasSuffix(frame.File, "_test.go")
 }
 
 // String returns a line for each call, as "function\n\tfile:line".

@@ -9,6 +9,7 @@ import (
 
 	"github.com/headpond/headpond/internal/fake"
 	"github.com/headpond/headpond/pool"
+	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -76,5 +77,23 @@ func TestWarmServesThoseWhoWait(t *testing.T) {
 		require.NoError(t, p.Warm(t.Context(), 1))
 		(<-got).Release()
 		assert.Equal(t, 5*time.Millisecond, time.Since(began))
+	})
+}
+
+func TestWarm_SaysWhenItFallsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{MaxSize: 2}, func(h *resource.Hooks[*fake.Value]) {
+			slow(h, pool.Construct)
+			slow(h, pool.Destroy)
+		})
+		require.NoError(t, p.Warm(t.Context(), 2))
+		p.Evict()
+		assert.ErrorContains(t, p.Warm(t.Context(), 2), "0 of 2 values are live, and 2 being destroyed")
+		<-time.After(time.Minute)
+		done := make(chan error, 1)
+		go func() { done <- p.Warm(context.Background(), 1) }()
+		synctest.Wait()
+		require.NoError(t, p.Close(t.Context()))
+		assert.ErrorIs(t, <-done, pool.ErrClosed)
 	})
 }

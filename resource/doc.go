@@ -20,12 +20,12 @@
 //
 //	hook       runs on                      its ctx ends                     an error
 //	Construct  a goroutine of the pool      with the pool, ConstructTimeout  is the error of Acquire
-//	Check      the goroutine of Acquire     with the pool, CheckTimeout      destroys; another value is tried
+//	Check      the goroutine of Acquire     with Acquire, CheckTimeout       destroys; another value is tried
 //	Prepare    the goroutine of Acquire     with the caller's ctx            destroys, and is the error of Acquire
 //	Reset      the goroutine of Release     with the pool, ResetTimeout      destroys
 //	Destroy    a goroutine of the pool      after DestroyTimeout             is counted and observed
 //
-// A hook returns when its ctx ends. Construct and Destroy are abandoned where they do not, and go on
+// A hook returns when its ctx ends. Construct and Destroy are abandoned if they do not, and go on
 // at the expense of a goroutine; the others block their caller.
 // The hooks of one value never run at the same time; those of different values do, so what they share needs a lock.
 // A hook that writes to a connection sets a deadline on it: Check from its ctx, Prepare from the caller's.

@@ -99,5 +99,5 @@ func ExampleReason_String() {
 		fmt.Print(reason.String(), " ")
 	}
 	fmt.Println()
-	// Output: none max_lifetime max_idle_time max_uses check_failed prepare_failed reset_failed discarded evicted shrunk closed panicked
+	// Output: none max_lifetime max_idle_time max_uses check_failed prepare_failed reset_failed discarded evicted shrunk closed panicked surplus
 }

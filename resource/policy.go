@@ -7,7 +7,7 @@ import (
 
 // Policy says how long a value may live, and how long its hooks may take.
 // The zero Policy limits nothing but the hooks.
-// A negative value is an error where nothing else is said of it.
+// A negative value is an error unless the field says otherwise.
 type Policy struct {
 	// MaxLifetime is the longest time from Construct on
 	// after which a value is still handed out. 0: no limit.
@@ -20,22 +20,27 @@ type Policy struct {
 	LifetimeJitter time.Duration
 
 	// MaxIdleTime is the longest time since the last release
-	// after which a value is still handed out. 0: no limit.
+	// after which a value is still handed out. 0: no limit. In a pool with MinIdle it ends what is idle beyond that;
+	// what MinIdle keeps may be idle for longer.
 	MaxIdleTime time.Duration
 
 	// MaxUses is how often a value is handed out. 0: no limit.
 	MaxUses int
 
-	// CheckAfterIdle is the time since the last release
-	// from which on Check is called before a value is handed out.
-	// Defaults to 1s; negative: on every acquire.
+	// CheckAfterIdle is how long a value may have been idle before Check is called when it is handed out:
+	// since it was released, or checked by the pool itself.
+	// Defaults to 1s; negative: on every acquire, of a value that was just built, too.
 	CheckAfterIdle time.Duration
+
+	// CheckEvery is how long a value may be idle before the pool checks it by itself, in the background: one at a time,
+	// the longest idle ones first. It counts no use, and the value stays idle since its release. 0: off.
+	CheckEvery time.Duration
 
 	// ConstructTimeout ends Construct's ctx; a Construct that has not returned
 	// 100 ms later is abandoned. Defaults to 30s; negative: none.
 	ConstructTimeout time.Duration
 
-	// CheckTimeout ends Check's ctx. Defaults to 5s.
+	// CheckTimeout ends Check's ctx. Defaults to 1s.
 	CheckTimeout time.Duration
 
 	// ResetTimeout ends Reset's ctx. Defaults to 5s.
@@ -55,7 +60,7 @@ func (p Policy) WithDefaults() Policy {
 	}
 	set(&p.CheckAfterIdle, time.Second)
 	set(&p.ConstructTimeout, 30*time.Second)
-	set(&p.CheckTimeout, 5*time.Second)
+	set(&p.CheckTimeout, time.Second)
 	set(&p.ResetTimeout, 5*time.Second)
 	set(&p.DestroyTimeout, 15*time.Second)
 	return p
@@ -71,6 +76,7 @@ func (p Policy) Validate() error {
 		{"Policy.MaxLifetime", p.MaxLifetime},
 		{"Policy.LifetimeJitter", p.LifetimeJitter},
 		{"Policy.MaxIdleTime", p.MaxIdleTime},
+		{"Policy.CheckEvery", p.CheckEvery},
 		{"Policy.CheckTimeout", p.CheckTimeout},
 		{"Policy.ResetTimeout", p.ResetTimeout},
 		{"Policy.DestroyTimeout", p.DestroyTimeout},
@@ -88,7 +94,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// Info is what is known of one value when somebody asks whether it may go on.
+// Info is what is known of one value when the pool asks whether it may go on.
 type Info struct {
 	Age    time.Duration // since Construct returned
 	Idle   time.Duration // since the last release; 0 while held
@@ -97,11 +103,11 @@ type Info struct {
 }
 
 // Retire says whether a value has reached one of p's limits, and which:
-// None where it may go on.
+// None if it may go on.
 // A limit is reached when it is touched, not only when it is passed.
 func (p Policy) Retire(i Info) Reason {
 	switch {
-	case p.MaxLifetime > 0 && i.Age+i.Jitter >= p.MaxLifetime:
+	case p.MaxLifetime > 0 && i.Age >= p.MaxLifetime-i.Jitter:
 		return MaxLifetime
 	case p.MaxIdleTime > 0 && i.Idle >= p.MaxIdleTime:
 		return MaxIdleTime

@@ -80,7 +80,7 @@ func TestValidateNamesTheFieldAndItsValue(t *testing.T) {
 
 func TestWithDefaultsSetsOnlyWhatIsZero(t *testing.T) {
 	assert.Equal(t, resource.Policy{
-		CheckAfterIdle: time.Second, ConstructTimeout: 30 * time.Second, CheckTimeout: 5 * time.Second,
+		CheckAfterIdle: time.Second, ConstructTimeout: 30 * time.Second, CheckTimeout: time.Second,
 		ResetTimeout: 5 * time.Second, DestroyTimeout: 15 * time.Second,
 	}, resource.Policy{}.WithDefaults())
 

@@ -18,13 +18,14 @@ const (
 	Shrunk                      // the pool was made smaller
 	Closed                      // the pool was closed
 	Panicked                    // a hook, or the function given to Do, panicked or called runtime.Goexit
+	Surplus                     // it came back while as many were idle as are kept
 
 	Reasons // how many there are, None included
 )
 
 var reasons = [Reasons]string{
 	"none", "max_lifetime", "max_idle_time", "max_uses", "check_failed", "prepare_failed",
-	"reset_failed", "discarded", "evicted", "shrunk", "closed", "panicked",
+	"reset_failed", "discarded", "evicted", "shrunk", "closed", "panicked", "surplus",
 }
 
 // String returns r in snake_case, as in the attribute of a metric.

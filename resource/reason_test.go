@@ -21,11 +21,12 @@ func TestReasonsHaveTheirNames(t *testing.T) {
 		resource.Shrunk:        "shrunk",
 		resource.Closed:        "closed",
 		resource.Panicked:      "panicked",
+		resource.Surplus:       "surplus",
 	}
 	assert.Len(t, want, int(resource.Reasons), "a reason without a name here")
 	for reason, name := range want {
 		assert.Equal(t, name, reason.String())
 	}
-	assert.Equal(t, "Reason(12)", resource.Reasons.String())
+	assert.Equal(t, "Reason(13)", resource.Reasons.String())
 	assert.Equal(t, "Reason(255)", resource.Reason(255).String())
 }

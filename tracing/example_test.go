@@ -132,7 +132,9 @@ func ExampleOptions_system() {
 	// db.client.connection.use_time (s)
 	// db.client.connection.wait_time (s)
 	// headpond.resource.constructing ({connection})
+	// headpond.resource.leaked ({lease})
 	// headpond.resource.oldest_use (s)
+	// headpond.resource.oldest_wait (s)
 }
 
 // WithParent leaves out what no request asked for: a job in the background makes no traces of its own.

@@ -21,10 +21,11 @@ func failureOf(err error) failure {
 	if err == nil {
 		return failure{} // what follows allocates
 	}
-	return nameFailure(err)
+	return nameFailure(err, "")
 }
 
-func nameFailure(err error) failure {
+// nameFailure names err. code is what its backend calls it; "" if it has no word for it.
+func nameFailure(err error, code string) failure {
 	var panicked *pool.PanicError
 	switch {
 	case errors.Is(err, pool.ErrUnavailable):
@@ -43,6 +44,8 @@ func nameFailure(err error) failure {
 		return failure{"timeout", true}
 	case errors.As(err, &panicked):
 		return failure{"panicked", true}
+	case code != "":
+		return failure{code, true}
 	}
 	var coded interface{ ErrorType() string }
 	if errors.As(err, &coded) && isName(coded.ErrorType()) {

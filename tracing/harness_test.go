@@ -2,6 +2,7 @@ package tracing_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ type recorded struct {
 	spans  *tracetest.SpanRecorder
 	tracer *sdktrace.TracerProvider
 	reader *metric.ManualReader
+	from   int // spans that ended before are left out
 	meter  *metric.MeterProvider
 }
 
@@ -44,9 +46,15 @@ func (r *recorded) span(ctx context.Context, name string) (context.Context, trac
 	return r.tracer.Tracer("caller").Start(ctx, name)
 }
 
+// all returns the spans that have ended since forget was called.
+func (r *recorded) all() []sdktrace.ReadOnlySpan { return r.spans.Ended()[r.from:] }
+
+// forget leaves out what has ended so far.
+func (r *recorded) forget() { r.from = len(r.spans.Ended()) }
+
 // ended returns the spans of a name that have ended.
 func (r *recorded) ended(name string) (found []sdktrace.ReadOnlySpan) {
-	for _, span := range r.spans.Ended() {
+	for _, span := range r.all() {
 		if span.Name() == name {
 			found = append(found, span)
 		}
@@ -65,7 +73,7 @@ func (r *recorded) one(name string) sdktrace.ReadOnlySpan {
 // names returns the names of the spans that have ended.
 func (r *recorded) names() []string {
 	names := []string{}
-	for _, span := range r.spans.Ended() {
+	for _, span := range r.all() {
 		names = append(names, span.Name())
 	}
 	return names
@@ -99,7 +107,7 @@ func points(t testing.TB, m metricdata.Metrics) map[string]float64 {
 		var text []string
 		for _, a := range set.ToSlice() {
 			if !strings.HasSuffix(string(a.Key), "pool.name") {
-				text = append(text, string(a.Key)+"="+a.Value.String())
+				text = append(text, fmt.Sprintf("%s=%v", a.Key, a.Value.AsInterface()))
 			}
 		}
 		found[strings.Join(text, ",")] = value
@@ -108,6 +116,10 @@ func points(t testing.TB, m metricdata.Metrics) map[string]float64 {
 	case metricdata.Sum[int64]:
 		for _, p := range data.DataPoints {
 			add(p.Attributes, float64(p.Value))
+		}
+	case metricdata.Sum[float64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes, p.Value)
 		}
 	case metricdata.Gauge[float64]:
 		for _, p := range data.DataPoints {

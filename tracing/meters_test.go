@@ -2,16 +2,15 @@ package tracing_test
 
 import (
 	"context"
-	"math"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
+	"github.com/headpond/headpond/resource"
 	"github.com/headpond/headpond/tracing"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
@@ -30,6 +29,9 @@ func TestMetricNames(t *testing.T) {
 		"headpond.resource.destroyed":        {"counter", "{resource}"},
 		"headpond.resource.constructing":     {"updown", "{resource}"},
 		"headpond.resource.oldest_use":       {"gauge", "s"},
+		"headpond.resource.oldest_wait":      {"gauge", "s"},
+		"headpond.resource.leaked":           {"counter", "{lease}"},
+		"headpond.sqlite.batches":            {"float counter", "{batch}"},
 		"headpond.sqlite.wal.size":           {"gauge", "By"},
 	}
 	sqlites := map[string]instrument{
@@ -44,6 +46,9 @@ func TestMetricNames(t *testing.T) {
 		"headpond.resource.destroyed":           {"counter", "{connection}"},
 		"headpond.resource.constructing":        {"updown", "{connection}"},
 		"headpond.resource.oldest_use":          {"gauge", "s"},
+		"headpond.resource.oldest_wait":         {"gauge", "s"},
+		"headpond.resource.leaked":              {"counter", "{lease}"},
+		"headpond.sqlite.batches":               {"float counter", "{batch}"},
 		"headpond.sqlite.wal.size":              {"gauge", "By"},
 	}
 	kind := func(data metricdata.Aggregation) string {
@@ -53,6 +58,8 @@ func TestMetricNames(t *testing.T) {
 				return "counter"
 			}
 			return "updown"
+		case metricdata.Sum[float64]:
+			return "float counter"
 		case metricdata.Gauge[float64]:
 			return "gauge"
 		case metricdata.Histogram[float64]:
@@ -66,7 +73,10 @@ func TestMetricNames(t *testing.T) {
 			p := newPool(t, pool.Options{Name: "orders",
 				Observer: r.observer(tracing.Options{System: system}),
 				Figures: func() []pool.Figure {
-					return []pool.Figure{{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096}}
+					return []pool.Figure{
+						{Name: "headpond.sqlite.wal.size", Unit: "By", Value: 4096},
+						{Name: "headpond.sqlite.batches", Unit: "{batch}", Kind: pool.Counter, Value: 7},
+					}
 				},
 			})
 			acquired, err := p.Acquire(t.Context())
@@ -177,18 +187,31 @@ func TestCloseUnregisters(t *testing.T) {
 	assert.Equal(t, 1, asked-before)
 }
 
-func TestFiguresThatAreNoMetrics(t *testing.T) {
-	var failures []error
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { failures = append(failures, err) }))
-	t.Cleanup(func() { otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {})) })
+func TestMax_FollowsResize(t *testing.T) {
 	r := record(t)
-	figures := []pool.Figure{{Name: "no metric's name", Value: 1}, {Name: "good", Value: math.NaN()}}
-	newPool(t, pool.Options{Observer: r.observer(tracing.Options{}), Figures: func() []pool.Figure { return figures }})
-	require.Len(t, failures, 1)
-	figures = append(figures, pool.Figure{Name: "later", Value: 1})
-	got := r.collect()
-	assert.Contains(t, got, "good")
-	assert.Contains(t, got, "headpond.resource.max")
-	assert.NotContains(t, got, "later", "the names are those of the start")
-	assert.Len(t, failures, 1)
+	p := newPool(t, pool.Options{MaxSize: 3, Observer: r.observer(tracing.Options{})})
+	for _, size := range []int{3, 7, 2} {
+		require.NoError(t, p.Resize(size))
+		assert.Equal(t, map[string]float64{"": float64(size)}, points(t, r.collect()["headpond.resource.max"]))
+	}
+}
+
+func TestPendingRequests_CountThoseThatWaitForABuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := record(t)
+		p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { <-time.After(time.Second); return 1, nil }},
+			pool.Options{MaxSize: 1, Observer: r.observer(tracing.Options{})})
+		require.NoError(t, err)
+		for range 3 {
+			go func() {
+				if lease, err := p.Acquire(t.Context()); err == nil {
+					lease.Release()
+				}
+			}()
+		}
+		synctest.Wait()
+		assert.Equal(t, map[string]float64{"": 3}, points(t, r.collect()["headpond.resource.pending_requests"]))
+		<-time.After(2 * time.Second)
+		require.NoError(t, p.Close(t.Context()))
+	})
 }

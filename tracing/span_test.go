@@ -3,6 +3,7 @@ package tracing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,11 +173,18 @@ func TestSamplersSeeTheStartAttributes(t *testing.T) {
 		}
 		return sdktrace.RecordAndSample
 	})))
-	p := newPool(t, pool.Options{Name: "orders", Observer: r.observer(tracing.Options{System: "sqlite"})})
-	lease(t, p, t.Context())
+	type key struct{}
+	p := newPool(t, pool.Options{Name: "orders", Observer: r.observer(tracing.Options{System: "sqlite", SpanAttributes: func(ctx context.Context) []attribute.KeyValue {
+		return []attribute.KeyValue{attribute.String("tenant", ctx.Value(key{}).(string))}
+	}})})
+	lease(t, p, context.WithValue(t.Context(), key{}, "acme"))
 	want := map[attribute.Key]attribute.Value{
 		"db.client.connection.pool.name": attribute.StringValue("orders"),
 		"db.system.name":                 attribute.StringValue("sqlite"),
+		"tenant":                         attribute.StringValue("acme"),
+	}
+	for name, metric := range r.collect() {
+		assert.NotContains(t, fmt.Sprint(metric), "acme", name)
 	}
 	for _, name := range []string{"acquire orders", "create orders", "release orders"} {
 		assert.Equal(t, want, seen[name], name)

@@ -1,12 +1,13 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/headpond/headpond/pool"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -14,30 +15,37 @@ import (
 type tap struct {
 	tracer trace.Tracer
 	mode   SpanMode
-	start  []trace.SpanStartOption // of every span
+	start  []trace.SpanStartOption                        // of every span
+	more   func(ctx context.Context) []attribute.KeyValue // Options.SpanAttributes
 
 	acquireName, createName, releaseName string
 
-	meters *meters
-	births births
+	meters     *meters
+	births     births
+	operations operations
+	statements StatementMode
 }
 
 func newTap(options Options, p pool.Inspector) *tap {
-	name := p.Name()
+	name, options := p.Name(), options.of(p)
 	set := options.attributes(name)
-	return &tap{
+	t := &tap{
 		tracer:      options.tracer(),
 		mode:        options.Spans,
+		more:        options.SpanAttributes,
 		start:       []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(set.ToSlice()...)},
 		acquireName: "acquire " + name,
 		createName:  "create " + name,
 		releaseName: "release " + name,
 		meters:      newMeters(options, set, p),
+		statements:  options.statementMode(),
 	}
+	t.operations.init(options, set, cmp.Or(p.Options().Owner, name))
+	return t
 }
 
 func (t *tap) enabled(ctx context.Context) bool {
-	return t.meters.enabled(ctx) || t.traced(ctx)
+	return t.meters.enabled(ctx) || t.operations.duration.enabled(ctx) || t.traced(ctx)
 }
 
 // traced decides whether a lease that is acquired with ctx has spans.
@@ -60,6 +68,10 @@ func (t *tap) begin(ctx context.Context, event pool.Event) context.Context {
 		return t.beginConstruct(ctx)
 	case pool.Release:
 		return t.beginRelease(ctx)
+	case pool.Operation:
+		return t.beginOperation(ctx, event)
+	case pool.Commit:
+		return t.beginCommit(ctx, event)
 	}
 	return ctx
 }
@@ -74,10 +86,29 @@ func (t *tap) end(ctx context.Context, event pool.Event) {
 		t.endRelease(ctx, event)
 	case pool.Destroy:
 		t.births.take(event.ID)
+	case pool.Statement:
+		t.endStatement(ctx, event)
+	case pool.Operation:
+		t.endOperation(ctx, event)
+	case pool.Commit:
+		t.endCommit(ctx, event)
+	case pool.Checkpoint:
+		t.endCheckpoint(ctx, event)
 	}
 }
 
 func (t *tap) detach() { t.meters.unregister() }
+
+// starting are the options of a span that is about to start with ctx.
+func (t *tap) starting(ctx context.Context) []trace.SpanStartOption { return t.withMore(ctx, t.start) }
+
+// withMore returns start with what Options.SpanAttributes says.
+func (t *tap) withMore(ctx context.Context, start []trace.SpanStartOption) []trace.SpanStartOption {
+	if t.more == nil {
+		return start
+	}
+	return append(start[:len(start):len(start)], trace.WithAttributes(t.more(ctx)...))
+}
 
 func (t *tap) beginAcquire(ctx context.Context) context.Context {
 	if !t.traced(ctx) {
@@ -87,7 +118,7 @@ func (t *tap) beginAcquire(ctx context.Context) context.Context {
 		return &lease{Context: ctx, tap: t} // hides the lease of which this is part
 	}
 	caller := trace.SpanFromContext(ctx)
-	ctx, span := t.tracer.Start(ctx, t.acquireName, t.start...)
+	ctx, span := t.tracer.Start(ctx, t.acquireName, t.starting(ctx)...)
 	if !span.IsRecording() {
 		return &lease{Context: ctx, tap: t}
 	}
@@ -119,8 +150,8 @@ func (t *tap) endAcquire(ctx context.Context, event pool.Event) {
 	if event.Discarded > 0 {
 		set = append(set, acquireDiscarded.Int(event.Discarded))
 	}
-	if event.Batch > 0 {
-		set = append(set, batchSize.Int(event.Batch))
+	if event.Shared > 0 {
+		set = append(set, batchSize.Int(event.Shared))
 	}
 	finish(span, set, failed)
 }
@@ -136,7 +167,7 @@ func (t *tap) beginConstruct(ctx context.Context) context.Context {
 	if parent == nil || l == nil && !parent.IsRecording() {
 		return context.WithValue(ctx, buildKey{t}, nil)
 	}
-	ctx, span := t.tracer.Start(within(ctx, parent), t.createName, t.start...)
+	ctx, span := t.tracer.Start(within(ctx, parent), t.createName, t.starting(ctx)...)
 	return context.WithValue(ctx, buildKey{t}, span)
 }
 
@@ -158,7 +189,11 @@ func (t *tap) beginRelease(ctx context.Context) context.Context {
 	if l == nil || l.acquire == nil {
 		return ctx
 	}
-	ctx, l.release = t.tracer.Start(within(ctx, l.caller), t.releaseName, t.start...)
+	parent := l.caller
+	if !parent.SpanContext().IsValid() { // or it would be a trace of its own
+		parent = l.acquire
+	}
+	ctx, l.release = t.tracer.Start(within(ctx, parent), t.releaseName, t.starting(ctx)...)
 	return ctx
 }
 
@@ -194,12 +229,22 @@ const (
 // finish ends span with the attributes of set and what is to be said of a failure.
 // The description of the status stays empty: the text of an error may contain a path.
 func finish(span trace.Span, set []attribute.KeyValue, failed failure) {
+	describe(span, set, failed)
+	span.End()
+}
+
+// finishAt is finish of a span that ended then.
+func finishAt(span trace.Span, then time.Time, set []attribute.KeyValue, failed failure) {
+	describe(span, set, failed)
+	span.End(trace.WithTimestamp(then))
+}
+
+func describe(span trace.Span, set []attribute.KeyValue, failed failure) {
 	if failed.name != "" {
-		set = append(set, semconv.ErrorTypeKey.String(failed.name))
+		set = append(set, errorType.String(failed.name))
 	}
 	span.SetAttributes(set...)
 	if failed.isError {
 		span.SetStatus(codes.Error, "")
 	}
-	span.End()
 }

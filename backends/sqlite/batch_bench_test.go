@@ -22,7 +22,7 @@ func BenchmarkBatch(b *testing.B) {
 					}
 					insertAll(b, goroutines, do)
 					if stats := db.Stats().Batch; stats.Batches > 0 {
-						b.ReportMetric(float64(stats.Works)/float64(stats.Batches), "works/batch")
+						b.ReportMetric(float64(stats.Calls)/float64(stats.Batches), "calls/batch")
 					}
 				})
 			}

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who waits in vain for the writer is told which work of a shared batch has it: its holder is the runner.
-func TestAVainWaitNamesTheWorkOfABatch(t *testing.T) {
+// A caller that waits in vain for the writer is told which call of a shared batch has it.
+func TestAVainWaitNamesTheCallOfABatch(t *testing.T) {
 	db := openBatch(t, Options{AcquireTimeout: 20 * time.Millisecond})
 	nothing := func(context.Context, *Conn) error { return nil }
-	const named = `acquire: no resource within \S+, while Batch ran \S*batch_blame_test\.go:\d+ \S*TestAVainWaitNamesTheWorkOfABatch\S* \(1 of 1 held`
+	const named = `acquire: no resource within \S+ \(1 of 1 held, .*, longest held: #\d+ for \S+ as "report" by \S*batch_blame_test\.go:\d+ \S*TestAVainWaitNamesTheCallOfABatch\S*\): release sooner`
 
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(pool.WithLabel(t.Context(), "report"))
 	defer cancel(nil)
 	db.batches.mu.Lock()
 	db.batches.shared = true // so that it does not run alone
@@ -31,7 +31,8 @@ func TestAVainWaitNamesTheWorkOfABatch(t *testing.T) {
 		})
 	}
 	go begin()
-	for db.batches.inside.Load() == 0 {
+	running := func() bool { _, stack := db.batches.session.agent.Holder(); return stack != nil }
+	for !running() {
 		select {
 		case err := <-done:
 			require.ErrorIs(t, err, pool.ErrAcquireTimeout, "its turn came too late")
@@ -51,10 +52,9 @@ func TestAVainWaitNamesTheWorkOfABatch(t *testing.T) {
 
 	cancel(errBank)
 	assert.ErrorIs(t, <-done, errBank)
-	assert.Zero(t, db.batches.inside.Load())
 }
 
-// The lock of another process, not the runner that waits for it, is what a work is told of whose time ran out meanwhile.
+// The lock of another process, not the runner that waits for it, is what a call is told of whose time ran out meanwhile.
 func TestBatchThatCannotBeginIsToldOfTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openBatch(t, Options{BusyTimeout: 99 * time.Millisecond, AcquireTimeout: 50 * time.Millisecond})

@@ -37,7 +37,7 @@ func init() {
 			})
 		}
 		all.Wait()
-		fmt.Fprintln(os.Stderr, "batches:", db.Stats().Batch.Batches, "works:", db.Stats().Batch.Works)
+		fmt.Fprintln(os.Stderr, "batches:", db.Stats().Batch.Batches, "works:", db.Stats().Batch.Calls)
 		return db.Close(ctx)
 	}
 }

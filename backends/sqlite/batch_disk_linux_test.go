@@ -32,7 +32,7 @@ func TestBatchThatCannotBeCommitted(t *testing.T) {
 	assert.Equal(t, sqlite.ResultFull, sqlite.ErrCode(errs[1]))
 	assert.NoError(t, errs[2])
 	assert.Equal(t, "2", count(t, db))
-	assert.EqualValues(t, 3, db.Stats().Batch.Again)
+	assert.EqualValues(t, 3, db.Stats().Batch.Retries)
 
 	assert.Equal(t, sqlite.ResultFull, sqlite.ErrCode(db.Batch(t.Context(), big)), "alone")
 	assert.NoError(t, db.Batch(t.Context(), small))
@@ -69,10 +69,11 @@ func spoilDescriptors(file string, flag int) error {
 	return nil
 }
 
-// TestBatchWhoseCommitFailsOnTheDisk has the log not take what COMMIT writes: the works run again, each alone,
-// on a new connection, and the one that breaks that as well is told so.
+// TestBatchWhoseCommitFailsOnTheDisk has the log take nothing any more from the connection: what COMMIT wrote can't be overwritten,
+// so none of the batch runs again, and all are told that its outcome is unknown. The next call has a new connection,
+// which overwrites it first; only then the old one is closed.
 func TestBatchWhoseCommitFailsOnTheDisk(t *testing.T) {
-	db := openBatch(t, Options{})
+	db := openBatch(t, Options{BusyTimeout: 20 * time.Millisecond})
 	good := func(id int) func(context.Context, *Conn) error {
 		return func(_ context.Context, conn *Conn) error { return insert(conn, id) }
 	}
@@ -82,20 +83,29 @@ func TestBatchWhoseCommitFailsOnTheDisk(t *testing.T) {
 		if err := insert(conn, 2); err != nil {
 			return err
 		}
-		return spoilDescriptors(db.files.path+"-wal", os.O_RDONLY)
+		return spoilDescriptors(db.database.path+"-wal", os.O_RDONLY)
 	}
-	errs := together(t, db, good(1), bad, good(3))
-	assert.NoError(t, errs[0])
-	assert.Equal(t, sqlite.ResultIOErrWrite, sqlite.ErrCode(errs[1]))
-	assert.NoError(t, errs[2])
-	assert.Equal(t, 2, runs)
-	assert.Equal(t, []int{1, 3}, worked(t, db))
-	assert.EqualValues(t, 3, db.Stats().Batch.Again)
+	unknown := func(err error) {
+		t.Helper()
+		assert.ErrorIs(t, err, ErrOutcomeUnknown)
+		assert.Equal(t, sqlite.ResultIOErrWrite, sqlite.ErrCode(err))
+	}
+	for _, err := range together(t, db, good(1), bad, good(3)) {
+		unknown(err)
+	}
+	assert.Equal(t, 1, runs)
+	assert.Zero(t, db.Stats().Batch.Retries)
+	assert.Empty(t, worked(t, db))
+	assert.NotNil(t, db.database.doubt.kept)
 
-	assert.Equal(t, sqlite.ResultIOErrWrite, sqlite.ErrCode(db.Batch(t.Context(), bad)), "alone")
-	assert.Equal(t, 3, runs)
 	assert.NoError(t, db.Batch(t.Context(), good(4)))
-	assert.Equal(t, []int{1, 3, 4}, worked(t, db))
+	assert.Nil(t, db.database.doubt.kept)
+	assert.False(t, db.database.doubt.frames.Load())
+
+	unknown(db.Batch(t.Context(), bad)) // alone
+	assert.Equal(t, 2, runs)
+	assert.NoError(t, db.Batch(t.Context(), good(5)))
+	assert.Equal(t, []int{4, 5}, worked(t, db))
 }
 
 // TestBatchThatCannotBeginForTheDisk has BEGIN read what another connection wrote, and the disk not give it:
@@ -104,9 +114,12 @@ func TestBatchThatCannotBeginForTheDisk(t *testing.T) {
 	for _, way := range []string{"alone", "shared"} {
 		t.Run(way, func(t *testing.T) {
 			db := openBatch(t, Options{})
-			withoutPasses(db)                             // or what is in the log might be read from the file
-			do(t, conn(t, db), "CREATE TABLE other (id)") // changes the first page, which every transaction reads
-			spoil := func() { require.NoError(t, spoilDescriptors(db.files.path+"-wal", os.O_WRONLY)) }
+			withoutRuns(db) // or what is in the log might be read from the file
+			other := conn(t, db)
+			spoil := func() {
+				do(t, other, "CREATE TABLE other (id)") // changes the first page, which every transaction reads
+				require.NoError(t, spoilDescriptors(db.database.path+"-wal", os.O_WRONLY))
+			}
 			never := func(context.Context, *Conn) error { panic("it ran") }
 			var errs []error
 			if way == "alone" {

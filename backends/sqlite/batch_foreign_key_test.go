@@ -26,6 +26,6 @@ func TestBatchWithOneThatViolatesADeferredForeignKey(t *testing.T) {
 	assert.NoError(t, errs[2])
 	stats := db.Stats().Batch
 	assert.EqualValues(t, 1, stats.Batches)
-	assert.EqualValues(t, 2, stats.Works)
-	assert.Zero(t, stats.Again)
+	assert.EqualValues(t, 2, stats.Calls)
+	assert.Zero(t, stats.Retries)
 }

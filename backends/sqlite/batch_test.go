@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ func openBatch(t testing.TB, options Options) *DB {
 	if options.AcquireTimeout == 0 {
 		options.AcquireTimeout = time.Minute // or than that for a turn
 	}
-	db, err := Open(t.Context(), t.TempDir()+"/batch.db", options)
+	db, err := Open(t.Context(), filepath.Join(directory(t), "batch.db"), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
 	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
@@ -84,9 +85,9 @@ func TestBatchCommitsAllThatSucceed(t *testing.T) {
 		assert.NotEqual(t, 3, id%10)
 	}
 	stats := db.Stats().Batch
-	assert.EqualValues(t, 900, stats.Works)
+	assert.EqualValues(t, 900, stats.Calls)
 	assert.EqualValues(t, 4, stats.Batches, "of MaxBatch, those that fail included")
-	assert.Zero(t, stats.Again)
+	assert.Zero(t, stats.Retries)
 }
 
 // one is a call of Batch. A nil ctx is the background.
@@ -133,7 +134,7 @@ func togetherWith(t testing.TB, db *DB, works ...one) []error {
 			})
 			for queued := 0; queued <= i; runtime.Gosched() { // in the order given
 				db.batches.mu.Lock()
-				queued = db.batches.length
+				queued = db.batches.queue.Len()
 				db.batches.mu.Unlock()
 			}
 		}

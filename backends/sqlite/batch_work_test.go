@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headpond/headpond/backends/sqlite/internal/raw"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -14,7 +15,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// aloneOrNot calls test with two ways to run a work in a new database: by itself, and as the third of four that share a batch,
+// aloneOrNot calls test with two ways to run a call in a new database: by itself, and as the third of four that share a batch,
 // of which the others must succeed whatever it does. Nothing of it may be left.
 func aloneOrNot(t *testing.T, test func(t *testing.T, db *DB, batch func(ctx context.Context, use func(context.Context, *Conn) error) error)) {
 	for _, way := range []string{"alone", "shared"} {
@@ -48,7 +49,7 @@ func aloneOrNot(t *testing.T, test func(t *testing.T, db *DB, batch func(ctx con
 	}
 }
 
-// togetherAlone is one call, in a goroutine of its own, where nobody else is.
+// togetherAlone is one call, in a goroutine of its own, if nobody else is.
 func togetherAlone(db *DB, work one) error {
 	ended := make(chan error, 1)
 	go func() {
@@ -67,7 +68,7 @@ func togetherAlone(db *DB, work one) error {
 // conn is a connection to the database of db, of its own.
 func conn(t *testing.T, db *DB) *Conn {
 	t.Helper()
-	conn, err := sqlite.OpenConn(db.files.path, sqlite.OpenReadWrite)
+	conn, err := sqlite.OpenConn(db.database.path, sqlite.OpenReadWrite)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -104,9 +105,9 @@ func TestBatchOfAWorkThatFails(t *testing.T) {
 		"END TRANSACTION, BEGIN":             {quiet("END TRANSACTION; BEGIN"), is(ErrRolledBack), true},
 		"ROLLBACK":                           {script("ROLLBACK"), is(ErrRolledBack), true},
 		"ROLLBACK; BEGIN":                    {script("ROLLBACK; BEGIN IMMEDIATE; INSERT INTO work VALUES (8)"), is(ErrRolledBack), true},
-		"ROLLBACK; SAVEPOINT":                {script("ROLLBACK; SAVEPOINT " + unit), is(ErrRolledBack), true},
+		"ROLLBACK; SAVEPOINT":                {script("ROLLBACK; SAVEPOINT " + raw.SavepointName), is(ErrRolledBack), true},
 		"OR ROLLBACK":                        {quiet("INSERT OR ROLLBACK INTO work VALUES (7)"), is(ErrRolledBack), true},
-		"RELEASE, by the name":               {script("RELEASE " + unit), text("no such savepoint"), true},
+		"RELEASE, by the name":               {script("RELEASE " + raw.SavepointName), text("no such savepoint"), true},
 		"BEGIN":                              {script("BEGIN"), text("cannot start a transaction within a transaction"), false},
 		"RELEASE of nothing":                 {script("RELEASE x"), text("no such savepoint"), false},
 		"RELEASE, by a name like ours":       {script(`RELEASE "headpond unit of work"`), text("no such savepoint"), false},
@@ -143,10 +144,10 @@ func TestBatchOfAWorkThatFails(t *testing.T) {
 				work.check(t, err)
 				assert.Equal(t, 1, runs)
 				again := uint64(0)
-				if stats := db.Stats().Batch; work.loses && stats.Works > 1 {
+				if stats := db.Stats().Batch; work.loses && stats.Calls > 1 {
 					again = 2
 				}
-				assert.Equal(t, again, db.Stats().Batch.Again)
+				assert.Equal(t, again, db.Stats().Batch.Retries)
 			})
 		})
 	}

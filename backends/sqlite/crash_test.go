@@ -42,7 +42,7 @@ func pair(id int64) func(ctx context.Context, conn *Conn) error {
 	}
 }
 
-// fatal ends a child where err is not nil.
+// fatal ends a child if err is not nil.
 func fatal(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -111,7 +111,7 @@ type crash struct {
 }
 
 // kill starts a process and kills it at some moment: early, before it says anything, most likely,
-// or within 50 ms from when it has said that a work was acknowledged, or with backups, that one begins.
+// or within 50 ms from when it has said that a call was acknowledged, or with backups, that one begins.
 func (c *crash) kill(t *testing.T, from int64, backups, early bool) {
 	directory, sign := "", "work"
 	if backups {
@@ -205,7 +205,7 @@ func (c *crash) audit(t *testing.T) {
 	}
 }
 
-// audited asserts that a database is whole, without gaps and without half a work, and returns where the first row of each work is.
+// audited asserts that a database is whole, without gaps and without half a call, and returns where the first row of each call is.
 func audited(t *testing.T, db *DB) (found map[int64]int64) {
 	t.Helper()
 	found = map[int64]int64{}
@@ -216,7 +216,7 @@ func audited(t *testing.T, db *DB) (found map[int64]int64) {
 		err := sqlitex.Execute(conn, "SELECT at, id, half FROM work ORDER BY at", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 			at, id, half := stmt.ColumnInt64(0), stmt.ColumnInt64(1), stmt.ColumnInt(2)
 			if rows++; at != int64(rows) || half != (rows-1)%2 || half == 1 && found[id] != at-1 {
-				return fmt.Errorf("half a work, or a gap: row %d is half %d of work %d, at %d", rows, half, id, at)
+				return fmt.Errorf("half a call, or a gap: row %d is half %d of work %d, at %d", rows, half, id, at)
 			}
 			if half == 0 {
 				found[id] = at

@@ -67,8 +67,9 @@ func count(t testing.TB, db *DB) (n string) {
 	return n
 }
 
-// Row 1: 50 goroutines that read, then write, see no BUSY.
-func TestRow1ReadThenWriteIsNeverBusy(t *testing.T) {
+// 50 goroutines that read, then write, see no BUSY.
+// Answers mattn/go-sqlite3#274, django/django#17760, zombiezen/go-sqlite#98, rancher/rancher#52872.
+func TestWrite_AReadThenAWriteIsNeverBusy(t *testing.T) {
 	both(t, func(t *testing.T, memory bool) {
 		db := open(t, memory, Options{AcquireTimeout: -1})
 		var group sync.WaitGroup
@@ -95,8 +96,9 @@ func TestRow1ReadThenWriteIsNeverBusy(t *testing.T) {
 	})
 }
 
-// Row 3: nesting never deadlocks, across both pools.
-func TestRow3NestingNeverDeadlocks(t *testing.T) {
+// Nesting never deadlocks, across both pools.
+// Answers jackc/pgx#2499, golang/go#16873, brettwooldridge/HikariCP#442.
+func TestNested_NeverDeadlocks(t *testing.T) {
 	both(t, func(t *testing.T, memory bool) {
 		db := open(t, memory, Options{Readers: 1})
 		type call = func(ctx context.Context, use func(context.Context, *Conn) error) error
@@ -125,8 +127,9 @@ func TestRow3NestingNeverDeadlocks(t *testing.T) {
 	})
 }
 
-// Row 10: one FIFO writer; a write on a reader fails at once.
-func TestRow10AWriteOnAReaderFailsAtOnce(t *testing.T) {
+// One FIFO writer; a write on a reader fails at once.
+// Answers rails/rails#51958, launchbadge/sqlx#459, pocketbase/pocketbase#1187.
+func TestRead_AWriteFailsAtOnce(t *testing.T) {
 	both(t, func(t *testing.T, memory bool) {
 		db := open(t, memory, Options{})
 		err := db.Read(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, increment) })
@@ -138,9 +141,10 @@ func TestRow10AWriteOnAReaderFailsAtOnce(t *testing.T) {
 	})
 }
 
-func TestRow10WritersComeInTheirOrder(t *testing.T) {
+// Answers rails/rails#51958, launchbadge/sqlx#459, pocketbase/pocketbase#1187.
+func TestWrite_WritersComeInTheirOrder(t *testing.T) {
 	db := open(t, false, Options{})
-	withoutPasses(db) // one would wait for its turn as well
+	withoutRuns(db) // one would wait for its turn as well
 	var mu sync.Mutex
 	var order []int
 	var group sync.WaitGroup
@@ -214,8 +218,9 @@ func TestWriteRollsBack(t *testing.T) {
 	})
 }
 
-// Row 12: where the transaction is lost inside, Write says so, and nothing autocommits behind the caller.
-func TestRow12NothingAutocommitsBehindTheCaller(t *testing.T) {
+// If the transaction is lost inside, Write says so, and nothing autocommits behind the caller.
+// Answers mattn/go-sqlite3#769, mattn/go-sqlite3#681, superseriousbusiness/gotosocial#2731.
+func TestWrite_NothingAutocommitsBehindTheCaller(t *testing.T) {
 	cancelled := func(text string) func(*testing.T, context.CancelFunc, *Conn) {
 		return func(t *testing.T, cancel context.CancelFunc, conn *Conn) {
 			timer := time.AfterFunc(20*time.Millisecond, cancel)
@@ -295,11 +300,12 @@ func TestAStatementLeftOpenDoesNotFailTheCommit(t *testing.T) {
 	assert.EqualValues(t, 1, db.Stats().Found[FoundStatement])
 }
 
-// Row 11, through Write: it waits for another process's lock as long as its ctx and BusyTimeout allow.
-func TestRow11WriteWaitsForAStranger(t *testing.T) {
+// Write waits for another process's lock as long as its ctx and BusyTimeout allow.
+// Answers mattn/go-sqlite3#863, elixir-sqlite/exqlite#343.
+func TestWrite_WaitsForAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := open(t, false, Options{})
-		stranger := construct(t, db.files.path, Writer, Options{})
+		stranger := construct(t, db.database.path, Writer, Options{})
 		do(t, stranger.conn, "BEGIN IMMEDIATE")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -319,9 +325,9 @@ func TestRow11WriteWaitsForAStranger(t *testing.T) {
 }
 
 // A database that a connection finds broken is retired from both pools.
-func TestRow20BothPoolsRetire(t *testing.T) {
+func TestEvict_BothPoolsRetire(t *testing.T) {
 	db := open(t, false, Options{})
-	withoutPasses(db) // one would open the writer again
+	withoutRuns(db) // one would open the writer again
 	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
 		return run(conn, "CREATE TABLE big (x); INSERT INTO big SELECT zeroblob(4000) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c LIMIT 50) SELECT n FROM c)")
 	}))
@@ -329,7 +335,7 @@ func TestRow20BothPoolsRetire(t *testing.T) {
 	require.NoError(t, err)
 	do(t, lease.Value(), "PRAGMA wal_checkpoint(TRUNCATE)")
 	lease.Release()
-	breakFile(t, db.files.path)
+	breakFile(t, db.database.path)
 	err = db.Read(t.Context(), func(_ context.Context, conn *Conn) error {
 		_, err := first(conn, "SELECT sum(length(x)) FROM big")
 		return err
@@ -382,6 +388,18 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	assert.Zero(t, descriptors(t, filepath.Dir(file)))
 }
 
+// An Open whose ctx ends while it makes the file leaves nothing open when it returns, and no goroutine that is about to close something.
+func TestAnOpenThatIsCancelledLeavesNothingOpen(t *testing.T) {
+	for range 50 {
+		file := path(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Open(ctx, file, Options{Setup: func(context.Context, *Conn) error { cancel(); return nil }})
+		require.Zero(t, descriptors(t, filepath.Dir(file)))
+		require.ErrorIs(t, err, context.Canceled)
+		require.Empty(t, files(t, file))
+	}
+}
+
 func TestMigrationThatTaints(t *testing.T) {
 	db, err := Open(t.Context(), path(t), Options{Schema: &sqlitemigration.Schema{
 		Migrations:       []string{"CREATE TABLE t (x); CREATE TEMP TABLE u (x)"},
@@ -397,8 +415,9 @@ func TestMigrationThatTaints(t *testing.T) {
 	require.NoError(t, db.Close(t.Context()))
 }
 
-// Row 24: in-memory pools never split in as many databases, and no two share one.
-func TestRow24OneDatabaseInMemory(t *testing.T) {
+// In-memory pools never split in as many databases, and no two share one.
+// Answers zombiezen/go-sqlite#92, mattn/go-sqlite3#204, ncruces/go-sqlite3#156.
+func TestOpenMemory_IsOneDatabase(t *testing.T) {
 	options := Options{}
 	options.WriterPolicy.MaxUses = 1
 	db, other := open(t, true, options), open(t, true, Options{})
@@ -438,7 +457,7 @@ func TestFindingsAreCountedAndTold(t *testing.T) {
 	assert.EqualValues(t, 1, db.Stats().Found[FoundPragma])
 	var figure float64
 	for _, f := range db.Readers().Figures() {
-		if f.Name == "headpond.sqlite.found.pragma" {
+		if f.Name == "headpond.sqlite.findings" && f.Labels[0].Value == "pragma" {
 			figure = f.Value
 		}
 	}

@@ -7,41 +7,58 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/headpond/headpond/internal/ctxerr"
 	"zombiezen.com/go/sqlite"
 )
 
-// What the errors of this package can be, to errors.Is.
-// SQLite's result code, where there is one, is what ErrCode of zombiezen's sqlite package says.
+// Sentinel errors, wrapped in those that this package returns. Test for them with errors.Is.
+// SQLite's result code, if there is one, is what [ErrCode] returns.
 var (
-	// ErrInMemory: the path names a database in memory, which would be another one for each connection.
+	// ErrInMemory: the path that Open or Hooks was given names a database in memory, which would be another one for each connection.
+	// OpenMemory makes one, and NewPool takes such names.
 	ErrInMemory = errors.New("every connection would get a database of its own in memory: use OpenMemory")
-	// ErrNoDirectory: the directory that the file is in does not exist. Then fs.ErrNotExist holds as well.
-	ErrNoDirectory error = kindOf{"its directory does not exist", fs.ErrNotExist}
+	// ErrNoDirectory: the directory that the file is in does not exist, or is a file. Then fs.ErrNotExist holds as well.
+	ErrNoDirectory error = errorKind{"directory does not exist", fs.ErrNotExist}
 	// ErrNoFile: the file does not exist, and would not be created. Then fs.ErrNotExist holds as well.
-	ErrNoFile error = kindOf{"there is no such file", fs.ErrNotExist}
+	ErrNoFile error = errorKind{"no such file", fs.ErrNotExist}
 	// ErrNotFile: the path is that of a directory or another thing that is no file.
-	ErrNotFile = errors.New("it is not a file")
+	ErrNotFile = errors.New("not a regular file")
+	// ErrHardLinks: the file that was to be opened for writing has several names in directories. Each has a log of its own,
+	// so that what is committed through one is lost to those that use another.
+	ErrHardLinks = errors.New("the file has more than one name (hard links), each with a log of its own")
+	// ErrMounted: the file that was to be opened for writing is itself a mount, as that of docker run -v app.db:/app.db.
+	// Its log is in the directory below the mount, where it is lost with a container, and what else opens the file does not see it.
+	ErrMounted = errors.New("the file is itself a mount, and its log would not be beside it")
 	// ErrNotDatabase: the file is not a SQLite database.
-	ErrNotDatabase = errors.New("it is not a SQLite database")
+	ErrNotDatabase = errors.New("not a SQLite database")
 	// ErrNoWAL: the journal mode could not be made WAL, as on most network file systems.
-	ErrNoWAL = errors.New("the write-ahead log can't be used here")
+	ErrNoWAL = errors.New("write-ahead log can't be used here")
 	// ErrReplaced: the file at the path is not the one that was opened before.
 	ErrReplaced = errors.New("the database file was deleted, renamed or replaced while it was open")
 	// ErrUnknownVersion: the program was built with a version of zombiezen.com/go/sqlite that this package can't use.
 	ErrUnknownVersion = errors.New("unknown version")
 	// ErrReadOnly: a write, to what is open for reading alone.
-	ErrReadOnly = errors.New("it is open for reading only")
+	ErrReadOnly = errors.New("database is open read-only")
+	// ErrForeignCheckpoints: Checkpoint was called on a DB whose log another program moves and empties: see [Options.ForeignCheckpoints].
+	ErrForeignCheckpoints = errors.New("Options.ForeignCheckpoints leaves the write-ahead log to another program, which may not have copied all of it yet: ask that program for a checkpoint")
+	// ErrNothingToRestore is for [Options.Restore] to return: there is nothing that could be restored, and Open is to make a new database.
+	ErrNothingToRestore = errors.New("there is nothing to restore")
+	// ErrOutcomeUnknown: COMMIT failed on the disk, and so did every try to overwrite what it had written to the log.
+	// The next open of the database finds the transaction there, whole, or not at all, unless a later try succeeds: then it is not there.
+	ErrOutcomeUnknown = errors.New("it is not known whether the transaction will be there when the database is opened again")
+	// ErrNewerSchema: the database has been migrated further than Options.Schema goes: what opens it does not know its tables.
+	ErrNewerSchema = errors.New("the database was migrated by a newer version of this program: open it with that, or restore a backup of before")
 	// ErrRolledBack: the transaction ended inside the function that Write was given. Nothing was committed.
 	ErrRolledBack = errors.New("the transaction was rolled back before its end, and nothing was committed")
 )
 
-type kindOf struct {
+type errorKind struct {
 	text string
 	kind error
 }
 
-func (e kindOf) Error() string { return e.text }
-func (e kindOf) Unwrap() error { return e.kind }
+func (e errorKind) Error() string { return e.text }
+func (e errorKind) Unwrap() error { return e.kind }
 
 // OpenError is the error of opening a connection: of which file, in which step, and why.
 type OpenError struct {
@@ -60,7 +77,7 @@ func (e *OpenError) Error() string {
 func (e *OpenError) Unwrap() error { return e.Err }
 
 // ErrorType names the error without its path, as telemetry may have it: SQLite's code, such as "SQLITE_CANTOPEN";
-// empty where SQLite was not asked.
+// empty if SQLite was not asked.
 func (e *OpenError) ErrorType() string {
 	switch code := sqlite.ErrCode(e.Err); code {
 	case sqlite.ResultOK, sqlite.ResultError:
@@ -90,29 +107,20 @@ func unfinalizedText(texts []string, count int) string {
 	return fmt.Sprintf("%d statements or blobs were never closed: %q", count, texts)
 }
 
-// ended is the error of a ctx that has ended: to errors.Is both ctx.Err() and context.Cause(ctx).
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == err {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
-
-// withContext returns err as that of ctx, with SQLite's wrapped,
-// where SQLite gave up waiting or running and ctx has ended.
-func withContext(ctx context.Context, err error) error {
+// asContextError returns err as that of ctx, with SQLite's wrapped,
+// if ctx has ended and SQLite was interrupted.
+func asContextError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
 		return err
 	}
-	if gaveUp(err) {
-		return fmt.Errorf("%w: %w", ended(ctx), err)
+	if isInterrupted(err) {
+		return fmt.Errorf("%w: %w", ctxerr.Ended(ctx), err)
 	}
 	return err
 }
 
-// gaveUp says whether SQLite gave up waiting or running.
-func gaveUp(err error) bool {
+// isInterrupted reports whether SQLite stopped waiting for a lock, or running a statement.
+func isInterrupted(err error) bool {
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultBusy, sqlite.ResultInterrupt, sqlite.ResultLocked:
 		return true
@@ -120,16 +128,41 @@ func gaveUp(err error) bool {
 	return false
 }
 
-// spoils says whether code means that the file or the disk is broken.
-func spoils(code sqlite.ResultCode) bool {
-	switch code.ToPrimary() {
-	case sqlite.ResultNotADB, sqlite.ResultCorrupt, sqlite.ResultIOErr:
+// mayBeOfInterrupt reports whether err is what SQLite may make of an interrupt: while it prepares a statement,
+// or alters a table, it runs others, whose failure has the code of an error in the SQL; and what an interrupt has rolled back is aborted.
+func mayBeOfInterrupt(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultAbort, sqlite.ResultSchema:
 		return true
+	case sqlite.ResultError: // as ErrCode says of any error that is not SQLite's
+		return sqlite.ErrCode(errors.Join(err, sqlite.ResultAbort.ToError())) != sqlite.ResultAbort
 	}
 	return false
 }
 
-// validPath returns why path can't be that of a database file.
+// invalidates reports whether code means that the file is broken, so that no connection to it is to be used any longer.
+func invalidates(code sqlite.ResultCode) bool {
+	switch {
+	case code == sqlite.ResultCorruptVTab:
+		return false // an index that a module keeps, as of FTS5, in a file that is sound
+	case code == sqlite.ResultIOErrShortRead:
+		return true // it was truncated
+	}
+	return code.ToPrimary() == sqlite.ResultNotADB || code.ToPrimary() == sqlite.ResultCorrupt
+}
+
+// unreadable reports whether code means that a connection could not read the file or its log: another one may do better.
+func unreadable(code sqlite.ResultCode) bool {
+	switch code {
+	case sqlite.ResultIOErrWrite, sqlite.ResultIOErrFsync, sqlite.ResultIOErrDirFsync, sqlite.ResultIOErrTruncate:
+		return false // the connection knows what was committed; a new one would read it from what could not be written
+	case sqlite.ResultIOErrGetTempPath:
+		return false // it is no fault of the file
+	}
+	return code.ToPrimary() == sqlite.ResultIOErr
+}
+
+// validPath returns an error if path can't be that of a database file.
 func validPath(path string) error {
 	switch {
 	case path == "":

@@ -267,8 +267,8 @@ func ExampleBatchStats() {
 		log.Fatal(err)
 	}
 	batch := db.Stats().Batch
-	fmt.Printf("%d works in %d commits, at most %d in one, %d ran again\n", batch.Works, batch.Batches, batch.Largest, batch.Again)
-	// Output: 1 works in 1 commits, at most 1 in one, 0 ran again
+	fmt.Printf("%d calls in %d commits, at most %d in one, %d ran again\n", batch.Calls, batch.Batches, batch.Largest, batch.Retries)
+	// Output: 1 calls in 1 commits, at most 1 in one, 0 ran again
 }
 
 // For many short reads that need no common snapshot, or a reader for longer than a function.

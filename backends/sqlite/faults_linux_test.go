@@ -28,7 +28,7 @@ func init() {
 	}
 }
 
-// elsewhere runs the test that calls it in a process of its own, as nobody where this one is root's.
+// elsewhere runs the test that calls it in a process of its own, as nobody if this one is root's.
 // It reports whether this is that process.
 func elsewhere(t *testing.T) bool {
 	t.Helper()
@@ -175,8 +175,8 @@ func TestFaultAWriterThatCantWriteEnds(t *testing.T) {
 		return
 	}
 	s := table(t, Options{})
-	undo := mode(t, 0o400, s.db.path+"-wal")
-	other, err := s.db.connect(t.Context(), s.db.path, Writer, s.file) // past the look at the modes
+	undo := mode(t, 0o400, s.database.path+"-wal")
+	other, err := s.database.connect(t.Context(), s.database.path, Writer, s.file) // past the look at the modes
 	require.NoError(t, err)
 	endWith(t, other)
 	require.Equal(t, sqlite.ResultReadOnly, sqlite.ErrCode(run(other.conn, "BEGIN IMMEDIATE")))
@@ -259,7 +259,7 @@ func TestFaultBrokenDisk(t *testing.T) {
 		return
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	broken := verdict{code: sqlite.ResultIOErrWrite, says: "disk I/O error"}
+	broken := verdict{code: sqlite.ResultIOErrWrite, says: "its pages in the log can't be overwritten"}
 	fault{
 		name: "broken disk",
 		do: func(t *testing.T, file string) func() {
@@ -270,7 +270,7 @@ func TestFaultBrokenDisk(t *testing.T) {
 			require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &low))
 			return func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)) }
 		},
-		oldWrite: broken, retires: true, freshWrites: broken, noOpen: true, // it succeeds, and its Close can't empty the log
+		oldWrite: broken, replaces: true, impatient: true, freshWrites: broken, noOpen: true, // it succeeds, and its Close can't empty the log
 	}.befall(t, path(t))
 }
 

@@ -52,12 +52,15 @@ func (v verdict) of(t *testing.T, what string, err error) {
 type fault struct {
 	name    string
 	settled bool // the log was emptied before
+	renames bool // something that is open
 	do      func(t *testing.T, file string) (undo func())
 
 	old         verdict // of a Read with the connection that was open
 	quiet       bool    // no Write before the connections are opened anew: it would hide the fault
 	oldWrite    verdict // of a Write and a Batch with the connection that was open
 	retires     bool    // that ends both connections
+	replaces    bool    // that replaces the writer: it failed to overwrite what a COMMIT that failed had left in the log
+	impatient   bool    // BusyTimeout is short: what fails is tried for that long
 	fresh       verdict // of a Read with a new connection
 	freshWrites verdict // of a Write and a Batch with a new connection
 	open        verdict // of another Open
@@ -83,15 +86,17 @@ func rows(conn *Conn) (int64, error) {
 
 // faulty opens a database whose connections are checked at every acquire, with 256 rows in its log, and reads them.
 // On a machine that is slow no checkpoint of its own accord comes in between, and nobody's wait ends.
-func faulty(t *testing.T, file string) *DB {
+func faulty(t *testing.T, file string) *DB { return faultyFor(t, file, time.Minute) }
+
+func faultyFor(t *testing.T, file string, busyTimeout time.Duration) *DB {
 	t.Helper()
 	always := resource.Policy{CheckAfterIdle: -1}
 	db, err := Open(t.Context(), file, Options{
-		ReaderPolicy: always, WriterPolicy: always, Readers: 1, AcquireTimeout: time.Minute, BusyTimeout: time.Minute,
+		ReaderPolicy: always, WriterPolicy: always, Readers: 1, AcquireTimeout: time.Minute, BusyTimeout: busyTimeout,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close(context.Background()) })
-	db.log.stop()
+	db.checkpointer.stop()
 	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, backedUp) }))
 	fill(t, db, 1)
 	require.NoError(t, db.Read(t.Context(), countRows))
@@ -140,7 +145,11 @@ func destroyed(db *DB) (readers, writers uint64) {
 // befall does a fault to an open database, sees what becomes of its calls, and that it heals without being closed
 // when the fault is undone, with every row that was acknowledged.
 func (f fault) befall(t *testing.T, file string) {
-	db := faulty(t, file)
+	busyTimeout := time.Minute
+	if f.impatient {
+		busyTimeout = 50 * time.Millisecond
+	}
+	db := faultyFor(t, file, busyTimeout)
 	acknowledged := int64(256)
 	if f.settled {
 		done, err := db.Checkpoint(t.Context())
@@ -161,9 +170,12 @@ func (f fault) befall(t *testing.T, file string) {
 	if !f.quiet {
 		writes(f.oldWrite, "old")
 	}
-	if f.retires {
+	switch {
+	case f.retires:
 		require.Eventually(t, func() bool { r, w := destroyed(db); return r > 0 && w > 0 }, 10*time.Second, time.Millisecond)
-	} else {
+	case f.replaces:
+		require.Eventually(t, func() bool { r, w := destroyed(db); return r == 0 && w > 0 }, 10*time.Second, time.Millisecond)
+	default:
 		r, w := destroyed(db)
 		assert.Zero(t, r+w, "no connection had to end")
 	}
@@ -245,7 +257,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, f := range []fault{
 		{
-			name: "the file is renamed",
+			name: "the file is renamed", renames: true,
 			do: func(t *testing.T, file string) func() {
 				require.NoError(t, os.Rename(file, file+".old"))
 				return move(file+".old", file)
@@ -253,7 +265,7 @@ func TestFaults(t *testing.T) {
 			old: gone, oldWrite: gone, retires: true, fresh: gone, freshWrites: gone, noOpen: true,
 		},
 		{
-			name: "its directory is renamed, as where a disk is unmounted",
+			name: "its directory is renamed, as where a disk is unmounted", renames: true,
 			do: func(t *testing.T, file string) func() {
 				require.NoError(t, os.Rename(filepath.Dir(file), filepath.Dir(file)+".old"))
 				return move(filepath.Dir(file)+".old", filepath.Dir(file))
@@ -262,7 +274,7 @@ func TestFaults(t *testing.T) {
 			open: verdict{is: ErrNoDirectory, step: "look"},
 		},
 		{
-			name: "a directory is in its place",
+			name: "a directory is in its place", renames: true,
 			do: func(t *testing.T, file string) func() {
 				require.NoError(t, os.Rename(file, file+".old"))
 				require.NoError(t, os.Mkdir(file, 0o700))
@@ -317,7 +329,10 @@ func TestFaults(t *testing.T) {
 		},
 	} {
 		t.Run(f.name, func(t *testing.T) {
-			directory := filepath.Join(t.TempDir(), "data")
+			if f.renames {
+				needsRenames(t)
+			}
+			directory := filepath.Join(directory(t), "data")
 			require.NoError(t, os.Mkdir(directory, 0o700))
 			f.befall(t, filepath.Join(directory, "app.db"))
 		})
@@ -331,7 +346,7 @@ func TestFaultThatOneFindsEndsAll(t *testing.T) {
 			db := faulty(t, path(t))
 			_, err := db.Checkpoint(t.Context())
 			require.NoError(t, err)
-			require.NoError(t, outputOf(child(t, "scribble", db.files.path, scribble[0], scribble[1])))
+			require.NoError(t, outputOf(child(t, "scribble", db.database.path, scribble[0], scribble[1])))
 			db.Readers().Evict()
 			free(t, db)
 			_, before := destroyed(db)
@@ -345,6 +360,7 @@ func TestFaultThatOneFindsEndsAll(t *testing.T) {
 // The file is replaced under a database whose log is not empty. That is ErrReplaced until Close and Open, which find the other file
 // as it is: the log went into the file that it belongs to.
 func TestFaultReplaced(t *testing.T) {
+	needsRenames(t)
 	other := func(t *testing.T) string {
 		file := filepath.Join(t.TempDir(), "other.db")
 		db := faulty(t, file)
@@ -355,7 +371,7 @@ func TestFaultReplaced(t *testing.T) {
 	for name, held := range map[string]bool{"idle": false, "under a snapshot": true} {
 		t.Run(name, func(t *testing.T) {
 			db := faulty(t, path(t))
-			file := db.files.path
+			file := db.database.path
 			restored := other(t)
 			written := make(chan error, 1)
 			replace := func() {
@@ -399,10 +415,11 @@ func TestFaultReplaced(t *testing.T) {
 
 // The file is deleted, with or without its log. Close and Open make a new one.
 func TestFaultDeleted(t *testing.T) {
+	needsRenames(t)
 	for name, suffixes := range map[string][]string{"alone": {""}, "with its log": {"", "-wal", "-shm"}} {
 		t.Run(name, func(t *testing.T) {
 			db := faulty(t, path(t))
-			file := db.files.path
+			file := db.database.path
 			for _, suffix := range suffixes {
 				require.NoError(t, os.Remove(file+suffix))
 			}
@@ -425,6 +442,7 @@ func TestFaultDeleted(t *testing.T) {
 
 // A database under load, whose connections are never idle, notices within a second that its file is gone.
 func TestFaultUnderLoad(t *testing.T) {
+	needsRenames(t)
 	for name, call := range map[string]func(*DB) error{
 		"Read":  func(db *DB) error { return db.Read(context.Background(), countRows) },
 		"Write": func(db *DB) error { return db.Write(context.Background(), addRow) },
@@ -436,7 +454,7 @@ func TestFaultUnderLoad(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, backedUp) }))
 				require.NoError(t, db.Read(t.Context(), countRows))
-				require.NoError(t, os.Rename(db.files.path, db.files.path+".old"))
+				require.NoError(t, os.Rename(db.database.path, db.database.path+".old"))
 				began := time.Now()
 				for err = nil; err == nil && time.Since(began) < time.Minute; <-time.After(10 * time.Millisecond) {
 					err = call(db)
@@ -444,7 +462,7 @@ func TestFaultUnderLoad(t *testing.T) {
 				require.ErrorIs(t, err, ErrReplaced)
 				assert.ErrorContains(t, err, "put it back")
 				assert.Less(t, time.Since(began), 1500*time.Millisecond, "with the rest after a connection could not be opened")
-				require.NoError(t, os.Rename(db.files.path+".old", db.files.path))
+				require.NoError(t, os.Rename(db.database.path+".old", db.database.path))
 				require.NoError(t, call(db), "it heals")
 				require.NoError(t, db.Close(context.Background()))
 			})
@@ -455,11 +473,12 @@ func TestFaultUnderLoad(t *testing.T) {
 // The log is deleted under a database: the first connection that is opened finds that it does not fit,
 // and ends those that have the deleted one open. The writer moves it into the file, whoever else has it open. Nothing is lost.
 func TestFaultLogDeleted(t *testing.T) {
+	needsRenames(t)
 	for name, held := range map[string]bool{"idle": false, "under a snapshot": true} {
 		t.Run(name, func(t *testing.T) {
 			db := faulty(t, path(t))
 			require.NoError(t, db.Readers().Resize(2))
-			require.NoError(t, os.Remove(db.files.path+"-wal"))
+			require.NoError(t, os.Remove(db.database.path+"-wal"))
 			find := func() {
 				require.NoError(t, db.Write(t.Context(), addRow))
 				verdict{code: sqlite.ResultIOErrShortRead, step: "pragmas"}.of(t, "Read", db.Read(t.Context(), countRows))
@@ -481,17 +500,17 @@ func TestFaultLogDeleted(t *testing.T) {
 			require.NoError(t, db.Write(t.Context(), addRow))
 			sound(t, db, 258)
 			require.NoError(t, db.Close(context.Background()))
-			opens(t, db.files.path, 258)
+			opens(t, db.database.path, 258)
 		})
 	}
 }
 
 // The log of another database is beside the file. SQLite can't tell it from its own, and nor can headpond:
-// where there is a file, its rows become those of the other. Where there is none, none is made.
+// if there is a file, its rows become those of the other. If there is none, none is made.
 func TestFaultForeignLog(t *testing.T) {
 	foreign := func(t *testing.T, file, suffix string) {
 		db := faulty(t, path(t))
-		require.NoError(t, outputOf(child(t, "copy", db.files.path+"-wal", file+suffix)))
+		require.NoError(t, outputOf(child(t, "copy", db.database.path+"-wal", file+suffix)))
 		require.NoError(t, db.Close(t.Context()))
 	}
 	t.Run("and a file", func(t *testing.T) {
@@ -519,13 +538,14 @@ func TestFaultForeignLog(t *testing.T) {
 
 // What the caller of a DB that can't be opened gets names the pool, the file and the step.
 func TestFaultsAreReadable(t *testing.T) {
+	needsRenames(t)
 	db := faulty(t, path(t))
-	require.NoError(t, os.Remove(db.files.path))
+	require.NoError(t, os.Remove(db.database.path))
 	err := db.Read(t.Context(), countRows)
 	var outer *pool.Error
 	require.ErrorAs(t, err, &outer)
 	assert.Equal(t, pool.Construct, outer.Op)
-	assert.EqualError(t, err, `headpond/pool "app.readers": construct: headpond/sqlite: open `+db.files.path+
+	assert.EqualError(t, err, `headpond/pool "app.readers": construct: headpond/sqlite: open `+db.database.path+
 		` as reader: look: the database file was deleted, renamed or replaced while it was open: there is no file at its path: put it back, or close, and open again for a new one`)
 	_ = db.Close(context.Background())
 }
@@ -536,7 +556,7 @@ func TestAWriterThatEndsWaitsForNobody(t *testing.T) {
 	other := sibling(t, s, Writer)
 	do(t, s.conn, "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE")
 	began := time.Now()
-	require.NoError(t, other.end(t.Context()))
+	require.NoError(t, other.close(t.Context()))
 	assert.Less(t, time.Since(began), 10*time.Second, "BusyTimeout is 20 s")
 	do(t, s.conn, "ROLLBACK")
 }

@@ -1,24 +1,25 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
+
+	"github.com/headpond/headpond/pool"
 )
 
-// Kind is something that a borrower left behind on a connection.
-type Kind uint8
+// FindingKind says what a borrower left behind on a connection.
+type FindingKind uint8
 
 const (
-	// What follows is mended, and the connection goes on.
+	// What follows is undone, and the connection goes on.
 
-	FoundStatement   Kind = iota // a statement in the middle of its rows, or an open blob: reset
-	FoundTransaction             // a transaction or savepoints: rolled back
-	FoundLimit                   // another value of Conn.Limit: restored
-	FoundBusyHandler             // another busy handler or timeout: restored
-	FoundInterrupt               // a channel of the borrower's in Conn.SetInterrupt: taken off
+	FoundStatement   FindingKind = iota // a statement in the middle of its rows, or an open blob: reset
+	FoundTransaction                    // a transaction or savepoints: rolled back
+	FoundLimit                          // another value of Conn.Limit: restored
+	FoundBusyHandler                    // another busy handler or timeout: restored
+	FoundInterrupt                      // a channel of the borrower's in Conn.SetInterrupt: taken off
+	FoundIdle                           // a transaction of database/sql in which nothing ran for too long: rolled back
 
 	// What follows costs the connection.
 
@@ -30,37 +31,37 @@ const (
 	FoundSession    // a session that was not deleted
 	FoundStatements // more cached statements than Options.MaxStatements
 	FoundClosed     // the connection was closed by its borrower
-	FoundWedged     // it can't begin and end a unit of work any more
+	FoundWedged     // it can't set and release a savepoint any more, or a panic, as of an SQL function, ended a statement in the middle of what it does
 
 	// What follows is found when the connection is closed.
 
 	FoundUnfinalized // statements of Conn.PrepareTransient, blobs or backups that were never closed: the file stays open
 
-	Kinds // how many there are
+	FindingKinds // how many there are
 )
 
-var kinds = [Kinds]string{
-	"statement", "transaction", "limit", "busy_handler", "interrupt",
+var findingKinds = [FindingKinds]string{
+	"statement", "transaction", "limit", "busy_handler", "interrupt", "idle_transaction",
 	"temp", "attach", "pragma", "function", "authorizer", "session", "statements", "closed", "wedged",
 	"unfinalized",
 }
 
 // String returns k in snake_case.
-func (k Kind) String() string {
-	if k < Kinds {
-		return kinds[k]
+func (k FindingKind) String() string {
+	if k < FindingKinds {
+		return findingKinds[k]
 	}
-	return "Kind(" + strconv.Itoa(int(k)) + ")"
+	return "FindingKind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// mends says whether a connection that was left so can go on.
-func (k Kind) mends() bool { return k < FoundTemp }
+// recoverable reports whether a connection that was left so can go on.
+func (k FindingKind) recoverable() bool { return k < FoundTemp }
 
 // Finding is what a borrower left behind on a connection.
 type Finding struct {
-	Kind   Kind
+	Kind   FindingKind
 	Mode   Mode
-	Detail string // which: the text of a statement, the name of a pragma; empty where there is nothing to say
+	Detail string // which: the text of a statement, the name of a pragma; empty if there is nothing to say
 }
 
 // String returns f as it stands in errors.
@@ -72,45 +73,24 @@ func (f Finding) String() string {
 }
 
 // Found counts what borrowers left behind, by kind: Found[FoundTransaction].
-type Found [Kinds]uint64
+type Found [FindingKinds]uint64
 
 // counts are the living Found.
-type counts [Kinds]atomic.Uint64
+type counts [FindingKinds]atomic.Uint64
 
-func (c *counts) snapshot() (found Found) {
+func (c *counts) load() (found Found) {
 	for kind := range c {
 		found[kind] = c[kind].Load()
 	}
 	return found
 }
 
-// findings are what one reset finds. The zero value is a clean connection.
-type findings []Finding
-
-func (f *findings) add(s *state, kind Kind, detail string) {
-	*f = append(*f, Finding{Kind: kind, Mode: s.mode, Detail: detail})
-}
-
-// report counts the findings and tells OnFinding of them.
-func (f findings) report(ctx context.Context, db *database) {
-	for _, finding := range f {
-		db.found[finding.Kind].Add(1)
-		if db.options.OnFinding != nil {
-			db.options.OnFinding(ctx, finding)
-		}
+// figures are the counts as pages and metrics have them.
+func (found Found) figures() (all []pool.Figure) {
+	for kind, count := range found {
+		f := counter("findings", "{finding}", "What borrowers left behind on connections, by kind.", float64(count))
+		f.Labels = []pool.Label{{Name: "headpond.finding.kind", Value: FindingKind(kind).String()}}
+		all = append(all, f)
 	}
-}
-
-// err returns an error that names the findings that cost the connection, nil where there are none.
-func (f findings) err() error {
-	var all []string
-	for _, finding := range f {
-		if !finding.Kind.mends() {
-			all = append(all, finding.String())
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return fmt.Errorf("headpond/sqlite: the borrower left behind: %s", strings.Join(all, ", "))
+	return all
 }

@@ -28,8 +28,9 @@ func diskOf(t *testing.T, size string) string {
 	return dir
 }
 
-// Row 12, by a full disk: the transaction is lost, wherever the disk fills up, and what follows is not committed.
-func TestRow12AFullDisk(t *testing.T) {
+// The transaction is lost, wherever the disk fills up, and what follows is not committed.
+// Answers mattn/go-sqlite3#769, mattn/go-sqlite3#681, superseriousbusiness/gotosocial#2731.
+func TestFullDisk_TheTransactionIsLost(t *testing.T) {
 	for name, fill := range map[string]string{
 		"at COMMIT":    "INSERT INTO blobs SELECT randomblob(10000) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c LIMIT 120) SELECT n FROM c)",
 		"in the midst": "INSERT INTO blobs SELECT randomblob(10000) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c LIMIT 9999) SELECT n FROM c)",

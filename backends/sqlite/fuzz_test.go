@@ -16,7 +16,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
+	"github.com/headpond/headpond/backends/sqlite/internal/raw"
 	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/libc"
@@ -56,7 +58,7 @@ func FuzzNextBorrower(f *testing.F) {
 		CREATE INDEX names ON child (name); INSERT INTO child VALUES (1, 'a'), (2, 'B');
 		CREATE TABLE innocent (n);
 		CREATE VIRTUAL TABLE words USING fts5(word); INSERT INTO words VALUES ('one'), ('two');`))
-	require.NoError(f, s.end(f.Context()))
+	require.NoError(f, s.close(f.Context()))
 	template, err := os.ReadFile(empty)
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, text string) {
@@ -76,7 +78,7 @@ type program struct {
 	cancel   context.CancelFunc    // of the borrower's ctx
 	deadline time.Time             // of what the borrower runs
 	writes   int                   // what was written last
-	seen     map[*state]bool       // those that a borrower had
+	seen     map[*connection]bool  // those that a borrower had
 	leaked   map[uintptr][]uintptr // sqlite3* of connections that can't be closed, with their backups
 	others   []*Conn               // of backups
 }
@@ -110,7 +112,7 @@ const (
 )
 
 func newProgram(t *testing.T, template []byte, text string) *program {
-	p := &program{T: t, lines: strings.Split(text, "\n"), seen: map[*state]bool{}, leaked: map[uintptr][]uintptr{}}
+	p := &program{T: t, lines: strings.Split(text, "\n"), seen: map[*connection]bool{}, leaked: map[uintptr][]uintptr{}}
 	t.Chdir(t.TempDir())
 	var err error
 	if p.lines[0] == ".memory" {
@@ -125,7 +127,7 @@ func newProgram(t *testing.T, template []byte, text string) *program {
 		p.db, err = Open(context.Background(), "app.db", p.options())
 	}
 	require.NoError(t, err)
-	p.db.log.stop() // on a machine that is slow a checkpoint would come in between, and outside waits for nobody
+	p.db.checkpointer.stop() // on a machine that is slow a checkpoint would come in between, and outside waits for nobody
 	return p
 }
 
@@ -216,8 +218,8 @@ func (p *program) crowd(ctx context.Context, do func(ctx context.Context, conn *
 	innocent := func(sql string) func() {
 		return func() {
 			err := p.db.Batch(context.Background(), func(_ context.Context, conn *Conn) error {
-				if s, _ := stateOf(conn); s.changed() || s.active() > 0 {
-					p.Errorf("a work of a batch found what another one had left")
+				if s, _ := connectionOf(conn); s.isChanged() || s.Active() > 0 {
+					p.Errorf("a call of a batch found what another one had left")
 				}
 				return run(conn, sql)
 			})
@@ -234,7 +236,7 @@ func (p *program) crowd(ctx context.Context, do func(ctx context.Context, conn *
 	all.Wait()
 	p.outside(func(conn *Conn) {
 		if got, err := first(conn, fmt.Sprintf("SELECT count(*) FROM innocent WHERE abs(n) = %d", p.writes)); got != "2" {
-			p.Errorf("of two innocent works of a batch %s are there: %v", got, err)
+			p.Errorf("of two innocent calls of a batch %s are there: %v", got, err)
 		}
 	})
 }
@@ -242,7 +244,9 @@ func (p *program) crowd(ctx context.Context, do func(ctx context.Context, conn *
 // borrower is who has a connection.
 type borrower struct {
 	*program
-	*state
+	*connection
+	tls        *libc.TLS
+	below      uintptr               // the sqlite3* of the connection
 	stmts      []*sqlite.Stmt        // that were left
 	transients map[*sqlite.Stmt]bool // of stmts
 	blobs      int                   // that were opened
@@ -252,9 +256,10 @@ type borrower struct {
 
 // borrow does what the lines say.
 func (p *program) borrow(_ context.Context, conn *Conn, lines []string) error {
-	s, _ := stateOf(conn)
+	s, _ := connectionOf(conn)
 	p.seen[s] = true
-	b := &borrower{program: p, state: s, transients: map[*sqlite.Stmt]bool{}}
+	b := &borrower{program: p, connection: s, transients: map[*sqlite.Stmt]bool{}}
+	b.tls, b.below = below(conn)
 	p.bound(s, maxTime)
 	defer b.leave()
 	for _, line := range lines {
@@ -272,7 +277,7 @@ func (p *program) borrow(_ context.Context, conn *Conn, lines []string) error {
 		case verb == ".goexit":
 			runtime.Goexit()
 		case verb == ".close":
-			_ = closeConn(conn) // fails, for the statements that are ours
+			_ = raw.Close(conn) // fails, for the statements that are ours
 			return nil
 		case calls[verb] != nil:
 			calls[verb](b, rest, strings.Fields(rest))
@@ -283,11 +288,11 @@ func (p *program) borrow(_ context.Context, conn *Conn, lines []string) error {
 
 // leave notes what keeps the connection from closing.
 func (b *borrower) leave() {
-	if !b.closed() {
-		lib.Xsqlite3_progress_handler(b.tls, b.state.handle.db, 0, 0, 0)
+	if !b.Closed() {
+		lib.Xsqlite3_progress_handler(b.tls, b.below, 0, 0, 0)
 	}
 	if len(b.transients) > 0 || b.blobs > 0 || len(b.backups) > 0 {
-		b.leaked[b.state.handle.db] = append(b.leaked[b.state.handle.db], b.backups...)
+		b.leaked[b.below] = append(b.leaked[b.below], b.backups...)
 	}
 	for _, session := range b.sessions {
 		runtime.SetFinalizer(session, nil) // it would panic
@@ -355,7 +360,7 @@ func (b *borrower) may(sql string) bool {
 	if namesFile.MatchString(sql) && (!plainly.MatchString(sql) || escapes.MatchString(sql)) {
 		return false
 	}
-	return b.authorized() || !ofProcess.MatchString(sql)
+	return b.HasAuthorizer() || !ofProcess.MatchString(sql)
 }
 
 var (
@@ -390,7 +395,7 @@ var calls = map[string]func(b *borrower, rest string, args []string){
 		if id == sqlite.LimitLength {
 			value = min(value, maxLength)
 		}
-		if id >= 0 && int(id) < len(limits{}) {
+		if id >= 0 && int(id) < len(raw.Limits{}) {
 			b.conn.Limit(id, value)
 		}
 	},
@@ -459,12 +464,12 @@ var calls = map[string]func(b *borrower, rest string, args []string){
 		}
 	},
 	".backup": func(b *borrower, _ string, args []string) {
-		conn, err := openConn(":memory:", sqlite.OpenReadWrite)
+		conn, err := raw.Open(":memory:", sqlite.OpenReadWrite)
 		if err != nil {
 			return
 		}
 		b.others = append(b.others, conn)
-		other := newHandle(conn)
+		_, other := below(conn)
 		_ = run(conn, "CREATE TABLE other AS SELECT zeroblob(4096)")
 		schema, err := libc.CString(arg(args, 1))
 		if err != nil {
@@ -478,9 +483,9 @@ var calls = map[string]func(b *borrower, rest string, args []string){
 		defer libc.Xfree(b.tls, main)
 		var backup uintptr
 		if arg(args, 0) == "to" {
-			backup = lib.Xsqlite3_backup_init(b.tls, b.state.handle.db, schema, other.db, main)
+			backup = lib.Xsqlite3_backup_init(b.tls, b.below, schema, other, main)
 		} else {
-			backup = lib.Xsqlite3_backup_init(b.tls, other.db, main, b.state.handle.db, schema)
+			backup = lib.Xsqlite3_backup_init(b.tls, other, main, b.below, schema)
 		}
 		if backup == 0 {
 			return
@@ -493,7 +498,7 @@ var calls = map[string]func(b *borrower, rest string, args []string){
 		}
 	},
 	".deserialize": func(b *borrower, _ string, args []string) {
-		conn, err := openConn(":memory:", sqlite.OpenReadWrite)
+		conn, err := raw.Open(":memory:", sqlite.OpenReadWrite)
 		if err != nil {
 			return
 		}
@@ -505,8 +510,8 @@ var calls = map[string]func(b *borrower, rest string, args []string){
 	},
 	".cancel": func(b *borrower, _ string, _ []string) {
 		b.cancel()
-		if b.state.stop != nil {
-			<-b.alarm.Load().rings
+		if b.connection.watching.ctx != nil {
+			<-b.interrupter.Load().done
 		}
 	},
 }
@@ -532,9 +537,19 @@ func (sum) WindowValue(sqlite.Context) (sqlite.Value, error)   { return sqlite.I
 func (sum) Finalize(sqlite.Context)                            {}
 
 // bound makes what runs on a connection fail after a while, whatever became of its interrupt.
-func (p *program) bound(s *state, most time.Duration) {
+func (p *program) bound(s *connection, most time.Duration) {
 	p.deadline = time.Now().Add(most)
-	lib.Xsqlite3_progress_handler(s.tls, s.handle.db, 100, function(progress), 0)
+	tls, db := below(s.conn)
+	function := *(*uintptr)(unsafe.Pointer(&struct {
+		f func(*libc.TLS, uintptr) int32
+	}{progress}))
+	lib.Xsqlite3_progress_handler(tls, db, 100, function, 0)
+}
+
+// below returns what is below a connection: the thread that libc takes it for, and the sqlite3*.
+func below(conn *Conn) (*libc.TLS, uintptr) {
+	value := reflect.ValueOf(conn).Elem()
+	return (*libc.TLS)(value.FieldByName("tls").UnsafePointer()), uintptr(value.FieldByName("conn").Uint())
 }
 
 func progress(*libc.TLS, uintptr) int32 {
@@ -564,7 +579,7 @@ func (p *program) check() {
 func (p *program) settled(from *pool.Pool[*Conn]) {
 	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
 		stats := from.Stats()
-		if stats.Held == 0 && stats.Destroying == 0 && stats.Acquired == stats.Released+stats.Unfit {
+		if stats.Held == 0 && stats.Destroying == 0 && stats.Acquired == stats.Released {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -576,17 +591,17 @@ func (p *program) settled(from *pool.Pool[*Conn]) {
 // outside calls do with a connection that is not of a pool.
 func (p *program) outside(do func(conn *Conn)) {
 	flags := sqlite.OpenReadWrite
-	if p.db.files.memory {
+	if p.db.database.memory {
 		flags |= sqlite.OpenURI
 	}
-	conn, err := openConn(p.db.files.path, flags)
+	conn, err := raw.Open(p.db.database.path, flags)
 	if err != nil {
 		p.Errorf("open: %v", err)
 		return
 	}
 	conn.SetBusyTimeout(0)
 	do(conn)
-	if err := closeConn(conn); err != nil {
+	if err := raw.Close(conn); err != nil {
 		p.Errorf("close: %v", err)
 	}
 }
@@ -601,8 +616,8 @@ func (p *program) next(from *pool.Pool[*Conn], mode Mode) {
 		return
 	}
 	defer lease.Release()
-	s, _ := stateOf(lease.Value())
-	if !s.idle() || s.changed() || !s.patient || s.conn.CheckReset() != "" || !s.conn.AutocommitEnabled() {
+	s, _ := connectionOf(lease.Value())
+	if !s.Idle() || s.isChanged() || !s.waitsForLocks || s.conn.CheckReset() != "" || !s.conn.AutocommitEnabled() {
 		p.Errorf("%v: not as it was", mode)
 	}
 	if p.seen[s] {
@@ -626,7 +641,7 @@ func (p *program) next(from *pool.Pool[*Conn], mode Mode) {
 	}
 	cancel()
 	select {
-	case <-s.interrupt():
+	case <-s.InterruptChannel():
 	case <-time.After(30 * time.Second):
 	}
 	if err := run(s.conn, "SELECT 1"); sqlite.ErrCode(err).ToPrimary() != sqlite.ResultInterrupt {
@@ -635,17 +650,17 @@ func (p *program) next(from *pool.Pool[*Conn], mode Mode) {
 }
 
 // compare compares a connection with a new one.
-func (p *program) compare(s *state) {
-	kind := [2]any{s.mode, s.db.memory}
+func (p *program) compare(s *connection) {
+	kind := [2]any{s.mode, s.database.memory}
 	want, ok := baselines[kind]
 	if !ok {
-		fresh, err := s.db.open(context.Background(), s.mode)
+		fresh, err := s.database.open(context.Background(), s.mode)
 		if err != nil {
 			p.Errorf("open: %v", err)
 			return
 		}
 		want = describe(fresh.conn)
-		if err := fresh.end(context.Background()); err != nil {
+		if err := fresh.close(context.Background()); err != nil {
 			p.Errorf("end: %v", err)
 		}
 		baselines[kind] = want
@@ -681,7 +696,7 @@ func describe(conn *Conn) map[string]string {
 		}
 		all[question] = answer.String()
 	}
-	for id := range len(limits{}) {
+	for id := range len(raw.Limits{}) {
 		all[fmt.Sprint("limit ", id)] = fmt.Sprint(conn.Limit(sqlite.Limit(id), -1))
 	}
 	return all
@@ -729,19 +744,22 @@ func (p *program) close() {
 		}
 	}
 	for _, conn := range p.others {
-		if err := closeConn(conn); err != nil {
+		if err := raw.Close(conn); err != nil {
 			p.Errorf("close another: %v", err)
 		}
 	}
-	if open := descriptors(p, p.db.files.path); !p.db.files.memory && open != 0 {
+	if open := descriptors(p, p.db.database.path); !p.db.database.memory && open != 0 {
 		p.Errorf("%d descriptors are left open", open)
 	}
-	for what, all := range map[string]*sync.Map{"connection": &states, "cell": &cells} {
-		all.Range(func(_, s any) bool {
-			if s.(*state).db == p.db.files {
-				p.Errorf("a %s is left", what)
-			}
-			return true
-		})
-	}
+	connections.Range(func(_, s any) bool {
+		if s.(*connection).database == p.db.database {
+			p.Errorf("a connection is left")
+		}
+		return true
+	})
+	raw.Attached(func(events raw.Events) {
+		if events.(*connection).database == p.db.database {
+			p.Errorf("a cell is left")
+		}
+	})
 }

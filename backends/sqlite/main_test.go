@@ -20,7 +20,7 @@ var long = flag.Bool("long", false, "run the long versions of tests")
 // children are what the test binary does as another process: see child.
 var children = map[string]func(args []string) error{}
 
-// TestMain runs the tests, or where the environment asks for it, one of the children.
+// TestMain runs the tests, or if the environment asks for it, one of the children.
 func TestMain(m *testing.M) {
 	name := os.Getenv("HEADPOND_TEST_CHILD")
 	if name == "" {
@@ -43,10 +43,10 @@ func child(t testing.TB, name string, args ...string) *exec.Cmd {
 }
 
 // path is one of a database file that does not exist yet.
-func path(t testing.TB) string { return filepath.Join(t.TempDir(), "app.db") }
+func path(t testing.TB) string { return filepath.Join(directory(t), "app.db") }
 
 // construct makes a connection that ends with the test.
-func construct(t testing.TB, file string, mode Mode, options Options) *state {
+func construct(t testing.TB, file string, mode Mode, options Options) *connection {
 	t.Helper()
 	s, err := newDatabase(file, options).open(t.Context(), mode)
 	require.NoError(t, err)
@@ -55,18 +55,18 @@ func construct(t testing.TB, file string, mode Mode, options Options) *state {
 }
 
 // sibling makes another connection to the database of s.
-func sibling(t testing.TB, s *state, mode Mode) *state {
+func sibling(t testing.TB, s *connection, mode Mode) *connection {
 	t.Helper()
-	other, err := s.db.open(t.Context(), mode)
+	other, err := s.database.open(t.Context(), mode)
 	require.NoError(t, err)
 	endWith(t, other)
 	return other
 }
 
-func endWith(t testing.TB, s *state) {
+func endWith(t testing.TB, s *connection) {
 	t.Cleanup(func() {
-		if _, open := stateOf(s.conn); open {
-			require.NoError(t, s.end(context.Background()))
+		if _, open := connectionOf(s.conn); open {
+			require.NoError(t, s.close(context.Background()))
 		}
 	})
 }
@@ -106,14 +106,15 @@ func files(t testing.TB, file string) (names []string) {
 	return names
 }
 
-// descriptors is how many descriptors of this process are open on file, its -wal and -shm.
+// descriptors is how many descriptors of this process are open on file, its -wal and -shm; 0 if the system does not show them.
 func descriptors(t testing.TB, file string) (count int) {
 	t.Helper()
+	if !descriptorsShow {
+		return 0
+	}
 	file = resolved(file) // as /proc has it
 	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip("no /proc to count descriptors in")
-	}
+	require.NoError(t, err)
 	for _, entry := range entries {
 		if target, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil && strings.HasPrefix(target, file) {
 			count++

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 )
 
 // OpenMemory makes an empty database in memory. It lives until Close, whatever the limits of the pool;
@@ -13,28 +12,30 @@ import (
 //
 // In memory, readers and the writer would keep each other out, and starve: so Read and Write share one connection
 // and take turns, first come, first served. Readers and Writer return the same pool.
-// Read inside Write, and any other nesting, is pool.ErrNested.
+// Read inside Write, and any other nesting, is [pool.ErrNested].
 //
-// Of the options, ReadOnly is an error, and Readers, ReaderPolicy, FileMode and JournalSizeLimit have no effect.
+// Of the options, ReadOnly, ForeignCheckpoints and Restore are an error, and Readers, ReaderPolicy, FileMode and JournalSizeLimit have no effect.
 func OpenMemory(ctx context.Context, options Options) (*DB, error) {
-	files := newDatabase("memory", options)
-	files.memory = true
-	files.path = fmt.Sprintf("file:/headpond-%016x%016x?vfs=memdb", rand.Uint64(), rand.Uint64())
-	if files.options.ReadOnly {
-		files.invalid = errors.Join(files.invalid, errors.New("Options.ReadOnly is true: a new database in memory is empty"))
+	return newDB(ctx, newMemoryDatabase(newMemoryURI(), options))
+}
+
+// newMemoryDatabase is newDatabase for one in memory.
+func newMemoryDatabase(uri string, options Options) *database {
+	d := newDatabase("memory", options)
+	d.memory, d.path = true, uri
+	if d.options.ReadOnly {
+		d.invalid = errors.Join(d.invalid, errors.New("Options.ReadOnly is true: a new database in memory is empty"))
 	}
-	return newDB(ctx, files)
+	if d.options.ForeignCheckpoints {
+		d.invalid = errors.Join(d.invalid, errors.New("Options.ForeignCheckpoints is true: a database in memory has no log"))
+	}
+	if d.options.Restore != nil {
+		d.invalid = errors.Join(d.invalid, errors.New("Options.Restore is set: a database in memory has no file that could be restored; use Open"))
+	}
+	return d
 }
 
-// anchor is a connection that nobody uses, and that keeps a database in memory alive.
-type anchor struct {
-	state *state
-	once  sync.Once
-	err   error
-}
-
-// weigh closes it, once.
-func (a *anchor) weigh() error {
-	a.once.Do(func() { a.err = a.state.end(context.Background()) })
-	return a.err
+// newMemoryURI is that of a new database in memory. SQLite shares one whose name begins with a slash among connections.
+func newMemoryURI() string {
+	return fmt.Sprintf("file:/headpond-%016x%016x?vfs=memdb", rand.Uint64(), rand.Uint64())
 }

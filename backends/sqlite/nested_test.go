@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Row 3: a direct acquire from the writer's pool would wait for the turn that it is in.
+// A direct acquire from the writer's pool would wait for the turn that it is in.
 func TestAcquireOfTheWriterInsideATurnIsNested(t *testing.T) {
 	runs := map[string]int{"Write": 1, "Batch alone": 1, "Batch shared": 2, "Batch, for the second time": 2}
 	type work = func(ctx context.Context, conn *Conn) error
@@ -67,4 +67,24 @@ func TestAcquireOfTheWriterInsideATurnIsNested(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The ctx of a Read that is over, inside a Write that is not, is still inside the Write.
+func TestNested_WithTheCtxOfACallThatIsOver(t *testing.T) {
+	db := openBatch(t, Options{})
+	require.NoError(t, db.Write(t.Context(), func(ctx context.Context, _ *Conn) error {
+		var kept context.Context
+		require.NoError(t, db.Read(ctx, func(ctx context.Context, _ *Conn) error {
+			kept = ctx
+			return nil
+		}))
+		never := func(context.Context, *Conn) error { panic("it ran") }
+		for name, call := range map[string]func(context.Context, func(context.Context, *Conn) error) error{"Write": db.Write, "Batch": db.Batch} {
+			err := call(kept, never)
+			assert.ErrorIs(t, err, pool.ErrNested)
+			assert.ErrorContains(t, err, name+" inside Write")
+		}
+		assert.ErrorIs(t, db.Close(kept), pool.ErrNested)
+		return nil
+	}))
 }

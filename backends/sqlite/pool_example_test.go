@@ -23,11 +23,50 @@ func ExampleNewPool() {
 	defer conns.Close()
 	fmt.Println("at most", conns.Stats().MaxSize)
 
-	_, err = sqlite.NewPool(":memory:", sqlite.Options{})
-	fmt.Println(errors.Is(err, sqlite.ErrInMemory))
+	_, err = sqlite.NewPool("file:"+path+"?mode=reader", sqlite.Options{})
+	fmt.Println(err != nil)
 	// Output:
 	// at most 8
 	// true
+}
+
+// Its connections share the database in memory, which lives until Close.
+func ExampleNewPool_memory() {
+	ctx := context.Background()
+	conns, err := sqlite.NewPool("file::memory:", sqlite.Options{Schema: schema})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conns.Close()
+	conn, err := conns.Take(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conns.Put(conn)
+	fmt.Println(stock(conn))
+	// Output: 2 <nil>
+}
+
+// What a program that used *sqlitemigration.Pool goes on to do: it migrates while it starts, and Get waits for that.
+func ExampleNewMigrationPool() {
+	ctx := context.Background()
+	path, remove := newFile()
+	defer remove()
+	conns := sqlite.NewMigrationPool(path, *schema, sqlite.MigrationPoolOptions{
+		OnError: func(err error) { log.Print(err) },
+	})
+	defer conns.Close()
+
+	conn, err := conns.Get(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conns.Put(conn)
+	fmt.Println(stock(conn))
+	fmt.Println(conns.CheckHealth())
+	// Output:
+	// 2 <nil>
+	// <nil>
 }
 
 // What a program that used *sqlitex.Pool goes on to do.

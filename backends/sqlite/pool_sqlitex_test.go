@@ -16,7 +16,7 @@
 // SPDX-License-Identifier: ISC
 
 // The programs here are those of the documentation and the tests of zombiezen's sqlitex.Pool.
-// What was changed has the line that it was in a comment: the import, the constructor and a database in memory;
+// What was changed has the line that it was in a comment: the import and the constructor;
 // in tests also the deprecated Get and ExecTransient, which are Take and ExecuteTransient.
 
 package sqlite_test
@@ -87,7 +87,7 @@ var dbpool *headpond.Pool // *sqlitex.Pool
 // Using a Pool to execute SQL in a concurrent HTTP handler.
 func ExampleNewPool_http() {
 	var err error
-	dbpool, err = headpond.NewPool("foo.db", headpond.Options{ // sqlitex.NewPool("file:memory:?mode=memory", sqlitex.PoolOptions{
+	dbpool, err = headpond.NewPool("file:memory:?mode=memory", headpond.Options{ // sqlitex.NewPool("file:memory:?mode=memory", sqlitex.PoolOptions{
 		Readers: 10, // PoolSize: 10,
 	})
 	if err != nil {
@@ -156,11 +156,10 @@ const poolSize = 20
 
 func newSqlitexPool(t *testing.T) *headpond.Pool {
 	t.Helper()
-	// sqlitex.NewPool("file::memory:?mode=memory&cache=shared", sqlitex.PoolOptions{
-	// 	Flags:    sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenURI | sqlite.OpenSharedCache,
-	// 	PoolSize: poolSize,
-	dbpool, err := headpond.NewPool(filepath.Join(t.TempDir(), "foo.db"), headpond.Options{
-		Readers: poolSize, AcquireTimeout: -1, BusyTimeout: time.Hour, // sqlitex.Pool waits for ever
+	dbpool, err := headpond.NewPool("file::memory:?mode=memory&cache=shared", headpond.Options{ // sqlitex.NewPool(the same, sqlitex.PoolOptions{
+		Flags:          sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenURI | sqlite.OpenSharedCache,
+		Readers:        poolSize,                   // PoolSize: poolSize,
+		AcquireTimeout: -1, BusyTimeout: time.Hour, // sqlitex.Pool waits for ever
 	})
 	if err != nil {
 		t.Fatal(err)

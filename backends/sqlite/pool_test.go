@@ -91,12 +91,24 @@ func TestNewPoolNamesWhatIsWrong(t *testing.T) {
 		want    string
 	}{
 		{"", Options{}, "the path is empty"},
-		{":memory:", Options{}, "OpenMemory"},
-		{"file:memory:?mode=memory", Options{}, "OpenMemory"},
-		{"file:app.db", Options{}, "URIs are not interpreted"},
+		{":memory:", Options{ReadOnly: true}, "Options.ReadOnly is true"},
+		{"file::memory:?mode=ro", Options{}, "Options.ReadOnly is true"},
+		{"file:", Options{}, "the path is empty"},
+		{"file:app.db", Options{Flags: sqlite.OpenReadWrite}, "URIs are not interpreted"},
+		{"file:app.db?mode=rx", Options{}, `its parameter mode is "rx": NewPool does not know that`},
+		{"file:app.db?immutable=1", Options{}, `its parameter immutable is "1": NewPool does not know that`},
+		{"file:app.db?cache=none", Options{}, `its parameter cache is "none"`},
+		{"file:app.db?vfs=unix-none", Options{}, `its parameter vfs is "unix-none"`},
+		{"file://server/app.db", Options{}, `its authority is "server"`},
+		{"file:%zz.db", Options{}, `invalid URL escape "%zz"`},
+		{"file:app.db?mode=rw", Options{Flags: sqlite.OpenReadOnly | sqlite.OpenURI}, "its parameter mode is rw, and Options.Flags has OpenReadOnly"},
+		{"app.db", Options{Flags: sqlite.OpenCreate}, "it must have either OpenReadOnly or OpenReadWrite"},
+		{"app.db", Options{Flags: sqlite.OpenReadOnly | sqlite.OpenReadWrite}, "it must have either OpenReadOnly or OpenReadWrite"},
+		{"app.db", Options{Flags: sqlite.OpenReadOnly | sqlite.OpenCreate}, "Options.Flags has OpenCreate: that needs OpenReadWrite"},
+		{"app.db", Options{Flags: sqlite.OpenReadWrite | 1<<28}, "Options.Flags has 0x10000000: NewPool does not know it"},
 		{"app.db", Options{Readers: -1}, "Options.Readers is -1"},
 		{"app.db", Options{MaxWaiters: -1}, "Options.MaxWaiters is -1"},
-		{"app.db", Options{Schema: &sqlitemigration.Schema{}}, "Options.Schema is set"},
+		{"app.db", Options{ReadOnly: true, Schema: &sqlitemigration.Schema{}}, "Options.Schema is set: it must be nil with ReadOnly"},
 		{"app.db", Options{Pragmas: []Pragma{{Name: "busy_timeout", Value: "1"}}}, "set Options.BusyTimeout instead"},
 		{"app.db", Options{WriterPolicy: resource.Policy{MaxUses: -1}}, "Options.Policy.MaxUses is -1"},
 		{"app.db", Options{ReadOnly: true, ReaderPolicy: resource.Policy{MaxUses: -1}}, "Options.Policy.MaxUses is -1"},
@@ -105,8 +117,15 @@ func TestNewPoolNamesWhatIsWrong(t *testing.T) {
 		assert.ErrorContains(t, err, c.want, "%q", c.path)
 		assert.Nil(t, p)
 	}
-	_, err := NewPool(":memory:", Options{})
-	assert.ErrorIs(t, err, ErrInMemory)
+	for _, options := range []Options{{Flags: sqlite.OpenReadWrite}, {Flags: sqlite.OpenReadOnly}} {
+		const want = "it is for NewPool; set ReadOnly, or call OpenMemory"
+		_, err := Open(t.Context(), path(t), options)
+		assert.ErrorContains(t, err, want)
+		_, err = OpenMemory(t.Context(), options)
+		assert.ErrorContains(t, err, want)
+		_, err = Hooks(path(t), Writer, options).Construct(t.Context())
+		assert.ErrorContains(t, err, want)
+	}
 }
 
 func TestNewPoolDefaults(t *testing.T) {
@@ -115,7 +134,7 @@ func TestNewPoolDefaults(t *testing.T) {
 	assert.Equal(t, "orders", p.Conns().Name())
 	assert.Equal(t, 5, p.Conns().Options().MaxSize)
 	assert.Equal(t, 5*time.Second, p.Conns().Options().AcquireTimeout)
-	assert.Equal(t, 30*time.Second, p.files.options.BusyTimeout)
+	assert.Equal(t, 30*time.Second, p.database.options.BusyTimeout)
 
 	p, err = NewPool("orders.db", Options{
 		Name: "o", Readers: 2, AcquireTimeout: -1, BusyTimeout: time.Second,
@@ -126,7 +145,7 @@ func TestNewPoolDefaults(t *testing.T) {
 	assert.Equal(t, "o", options.Name)
 	assert.Equal(t, 2, options.MaxSize)
 	assert.EqualValues(t, -1, options.AcquireTimeout)
-	assert.Equal(t, time.Second, p.files.options.BusyTimeout)
+	assert.Equal(t, time.Second, p.database.options.BusyTimeout)
 	assert.Equal(t, 3, options.MaxWaiters)
 	assert.Equal(t, time.Minute, options.MaintainEvery)
 	assert.Equal(t, time.Hour, options.LeakAfter)
@@ -135,7 +154,7 @@ func TestNewPoolDefaults(t *testing.T) {
 
 func TestPoolReadOnly(t *testing.T) {
 	p := newPool(t, Options{})
-	readers, err := NewPool(p.files.path, Options{ReadOnly: true})
+	readers, err := NewPool(p.database.path, Options{ReadOnly: true})
 	require.NoError(t, err)
 	conn := take(t, readers)
 	assert.Equal(t, "0", get(t, conn, "SELECT n FROM counter"))
@@ -150,8 +169,9 @@ func TestPoolReadOnly(t *testing.T) {
 	require.NoError(t, missing.Close())
 }
 
-// Row 11, for Take: the end of its ctx interrupts a query, a wait for a lock, and a wait for a connection.
-func TestRow11TakeHearsCancel(t *testing.T) {
+// The end of its ctx interrupts a query, a wait for a lock, and a wait for a connection.
+// Answers mattn/go-sqlite3#863, elixir-sqlite/exqlite#343.
+func TestTake_HearsCancel(t *testing.T) {
 	p := newPool(t, Options{Readers: 2, AcquireTimeout: -1})
 	holder := take(t, p)
 	do(t, holder, "BEGIN IMMEDIATE")
@@ -183,8 +203,9 @@ func TestRow11TakeHearsCancel(t *testing.T) {
 	assert.EqualValues(t, 0, p.Stats().Destroyed[resource.ResetFailed])
 }
 
-// Row 14: who finds all connections taken learns what to do, and by whom.
-func TestRow14TakeSaysWhatToDo(t *testing.T) {
+// A caller that finds all connections taken learns what to do, and of the holders.
+// Answers jackc/pgx#1974, brettwooldridge/HikariCP#808, npgsql/npgsql#5276.
+func TestTake_SaysWhatToDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, Options{Readers: 1, LeakAfter: time.Hour})
 		conn := take(t, p)
@@ -192,7 +213,7 @@ func TestRow14TakeSaysWhatToDo(t *testing.T) {
 		assert.ErrorIs(t, err, pool.ErrAcquireTimeout)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "pool_test.go:")
-		assert.ErrorContains(t, err, "each Take needs a Put, and Options.Readers is MaxSize")
+		assert.ErrorContains(t, err, "or raise Options.Readers (each Take needs a Put)")
 		var full *pool.Error
 		require.ErrorAs(t, err, &full)
 		assert.Equal(t, 1, full.Stats.Held)
@@ -234,14 +255,15 @@ func TestPutIgnoresWhatItDidNotLend(t *testing.T) {
 	p.Put(twice)
 
 	assert.EqualValues(t, 6, p.Stats().IgnoredPuts)
-	assert.Contains(t, p.Conns().Figures(), pool.Figure{Name: "headpond.sqlite.puts.ignored", Unit: "{put}", Value: 6})
+	assert.Contains(t, p.Conns().Figures(), counter("puts.ignored", "{put}", "Calls of Put with a connection that was not taken out.", 6))
 	assert.Zero(t, other.Stats().IgnoredPuts)
 	assert.Equal(t, Found{}, p.Stats().Found)
 	assert.Equal(t, 1, p.Stats().Idle)
 }
 
-// Row 17: a connection that many put at the same time came back once.
-func TestRow17OnePutCounts(t *testing.T) {
+// A connection that many put at the same time came back once.
+// Answers jackc/pgx#2564, mattn/go-sqlite3#445.
+func TestPut_OneCounts(t *testing.T) {
 	p := newPool(t, Options{})
 	before := p.Stats().Released
 	for range 100 {
@@ -257,8 +279,9 @@ func TestRow17OnePutCounts(t *testing.T) {
 	assert.Equal(t, 1, p.Stats().Idle)
 }
 
-// Row 6: Put never panics, whatever was done to the connection, and the next borrower finds it at its baseline.
-func TestRow6PutNeverPanics(t *testing.T) {
+// Put never panics, whatever was done to the connection, and the next borrower finds it at its baseline.
+// Answers zombiezen/go-sqlite#72.
+func TestPut_NeverPanics(t *testing.T) {
 	for name, careless := range map[string]func(conn *Conn){
 		"closed":                func(conn *Conn) { _ = conn.Close() },
 		"closed by the package": func(conn *Conn) { _ = Close(conn) },
@@ -293,8 +316,9 @@ func TestRow6PutNeverPanics(t *testing.T) {
 	}
 }
 
-// Row 13: after a storm of cancelled Takes nothing is out, and never more than Readers were open.
-func TestRow13TakesThatAreCancelled(t *testing.T) {
+// After a storm of cancelled Takes nothing is out, and never more than Readers were open.
+// Answers ClickHouse/clickhouse-go#1759, djc/bb8#59, launchbadge/sqlx#3513.
+func TestTake_ManyAreCancelled(t *testing.T) {
 	p := newPool(t, Options{AcquireTimeout: -1})
 	var held, most atomic.Int64
 	var group sync.WaitGroup
@@ -373,9 +397,9 @@ func TestPoolCloseLeavesNothing(t *testing.T) {
 	require.NoError(t, p.Close())
 	require.NoError(t, p.Close(), "again")
 	noneLeft(t, before)
-	assert.Zero(t, descriptors(t, p.files.path))
-	assert.Equal(t, []string{"app.db"}, files(t, p.files.path))
-	assert.Empty(t, p.files.live)
+	assert.Zero(t, descriptors(t, p.database.path))
+	assert.Equal(t, []string{"app.db"}, files(t, p.database.path))
+	assert.Empty(t, p.database.live)
 	_, err := p.Take(t.Context())
 	assert.ErrorIs(t, err, pool.ErrClosed)
 	p.Put(a)
@@ -401,7 +425,7 @@ func TestPoolCloseInterrupts(t *testing.T) {
 	require.NoError(t, p.Close())
 	assert.Less(t, time.Since(began), closeLimit/2)
 	group.Wait()
-	assert.Zero(t, descriptors(t, p.files.path))
+	assert.Zero(t, descriptors(t, p.database.path))
 }
 
 // A Take that got its connection just before Close interrupts what is out does not slip through.
@@ -425,17 +449,18 @@ func TestPoolCloseWhileTaking(t *testing.T) {
 	})
 	<-preparing
 	group.Go(func() { assert.NoError(t, p.Close()) })
-	require.Len(t, p.files.live, 1)
-	for s := range p.files.live {
-		<-s.alarm.Load().rings
+	require.Len(t, p.database.live, 1)
+	for s := range p.database.live {
+		<-s.interrupter.Load().done
 	}
 	close(interrupted)
 	group.Wait()
 	assert.Zero(t, p.Stats().Live())
 }
 
-// Row 7: Close of a pool whose connections were forgotten comes back, and names who forgot.
-func TestRow7PoolCloseNamesTheHolders(t *testing.T) {
+// Close of a pool whose connections were forgotten comes back, and names who forgot.
+// Answers launchbadge/sqlx#1773, moov-io/base#508, golang/go#42963.
+func TestPoolClose_NamesTheHolders(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(p *Pool) error
 		took time.Duration
@@ -447,7 +472,7 @@ func TestRow7PoolCloseNamesTheHolders(t *testing.T) {
 			err := p.CloseContext(ctx)
 			assert.ErrorIs(t, err, os.ErrProcessDone)
 			return err
-		}, 3*time.Second + grace},
+		}, 3*time.Second + closeGrace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := path(t)
@@ -494,8 +519,9 @@ func TestPoolCloseContextDrains(t *testing.T) {
 	}))
 }
 
-// Row 25: a connection that can't be closed is reported by Close.
-func TestRow25PoolCloseReports(t *testing.T) {
+// A connection that can't be closed is reported by Close.
+// Answers andersmurphy/sqlite4clj#24.
+func TestPoolClose_Reports(t *testing.T) {
 	p, err := NewPool(path(t), Options{})
 	require.NoError(t, err)
 	conn := take(t, p)

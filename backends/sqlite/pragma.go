@@ -1,88 +1,120 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"zombiezen.com/go/sqlite"
 )
 
-// pragmas returns what the fields of o stand for.
-func (o Options) pragmas() []Pragma {
-	number := func(name string, value int64) Pragma { return Pragma{name, strconv.FormatInt(value, 10)} }
-	flag := func(name string, on bool) Pragma {
-		if on {
-			return Pragma{name, "1"}
-		}
-		return Pragma{name, "0"}
-	}
-	all := []Pragma{
-		number("synchronous", int64(o.Synchronous.number())),
-		flag("foreign_keys", !o.NoForeignKeys),
-		flag("trusted_schema", o.TrustedSchema),
-		flag("cell_size_check", !o.NoCellSizeCheck),
-		number("journal_size_limit", max(o.JournalSizeLimit, -1)),
-	}
-	if o.CacheSize > 0 {
-		all = append(all, number("cache_size", -o.CacheSize/1024)) // negative: KiB
-	}
-	if o.MmapSize > 0 {
-		all = append(all, number("mmap_size", o.MmapSize))
-	}
-	return all
+// Synchronous is what a commit waits for; see https://www.sqlite.org/pragma.html#pragma_synchronous.
+type Synchronous uint8
+
+const (
+	// SyncNormal, the default: in WAL mode a loss of power does not break the database, unless the disk has reported an error
+	// while several processes had the file open (if it was one alone, its checkpoints wait until the log was written again),
+	// but a loss of power may take the last commits.
+	SyncNormal Synchronous = iota
+	// SyncFull: a commit is on disk when it returns. One fsync a transaction.
+	SyncFull
+	// SyncExtra: as SyncFull; beyond WAL mode it syncs the directory, too.
+	SyncExtra
+	// SyncOff: a loss of power may break the database.
+	SyncOff
+)
+
+// number is SQLite's for s.
+func (s Synchronous) number() int { return [...]int{1, 2, 3, 0}[s] }
+
+// Pragma is a setting of a connection; see https://www.sqlite.org/pragma.html.
+type Pragma struct {
+	Name  string // letters, digits and underscores
+	Value string // a number, a word or any text; it is quoted if it has to be
 }
 
-// ofNewFile says whether a pragma only has an effect before the first page is written.
-func (p Pragma) ofNewFile() bool {
+var pragmaName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// validate returns what is wrong with a pragma, which the error calls by name.
+func (p Pragma) validate(name string) error {
+	if !pragmaName.MatchString(p.Name) {
+		return fmt.Errorf("%s.Name is %q: it must be letters, digits and underscores", name, p.Name)
+	}
+	if instead, owned := ownedPragmas[strings.ToLower(p.Name)]; owned {
+		return fmt.Errorf("%s.Name is %q: %s", name, p.Name, instead)
+	}
+	if strings.ContainsRune(p.Value, 0) {
+		return fmt.Errorf("%s.Value is %q: it must not contain NUL", name, p.Value)
+	}
 	switch strings.ToLower(p.Name) {
-	case "page_size", "auto_vacuum", "encoding":
-		return true
-	}
-	return false
-}
-
-// set sets the pragma.
-func (p Pragma) set(ctx context.Context, s *state) error {
-	if _, _, err := s.query(ctx, "PRAGMA "+p.Name+"="+quoted(p.Value)); err != nil {
-		return fmt.Errorf("PRAGMA %s=%s: %w", p.Name, quoted(p.Value), err)
+	case "page_size":
+		if n, err := strconv.ParseInt(p.Value, 0, 64); err != nil || n < 512 || n > 65536 || n&(n-1) != 0 {
+			return fmt.Errorf("%s.Value is %q: page_size must be a power of two from 512 to 65536", name, p.Value)
+		}
+	case "encoding":
+		if !encodings[encoding(p.Value)] {
+			return fmt.Errorf("%s.Value is %q: encoding must be UTF-8, UTF-16, UTF-16le or UTF-16be", name, p.Value)
+		}
 	}
 	return nil
 }
 
-// verify reads the pragma back, where SQLite tells its value.
-func (p Pragma) verify(ctx context.Context, s *state) error {
-	_, known, err := s.query(ctx, "SELECT 1 FROM pragma_pragma_list WHERE name="+text(strings.ToLower(p.Name)))
-	if err != nil {
-		return fmt.Errorf("PRAGMA pragma_list: %w", err)
+// encodings are those that a database can have, as encoding spells them. utf16 is utf16le or utf16be, as the machine has it.
+var encodings = map[string]bool{"utf8": true, "utf16": true, "utf16le": true, "utf16be": true}
+
+// encoding returns the name of an encoding as encodings has it: SQLite takes UTF-8 and utf8 for the same.
+func encoding(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "") }
+
+// ofNewFile are the pragmas that only have an effect before the first page is written, in the order in which they have to be set:
+// to set auto_vacuum writes that page.
+var ofNewFile = []string{"page_size", "encoding", "auto_vacuum"}
+
+// ofNewFile says whether a pragma only has an effect before the first page is written.
+func (p Pragma) ofNewFile() bool { return slices.Contains(ofNewFile, strings.ToLower(p.Name)) }
+
+// newFilePragmas returns those of all that only a new file takes, in the order in which it does.
+func newFilePragmas(all []Pragma) (ordered []Pragma) {
+	for _, name := range ofNewFile {
+		for _, pragma := range all {
+			if strings.EqualFold(pragma.Name, name) {
+				ordered = append(ordered, pragma)
+			}
+		}
 	}
-	if !known {
-		return fmt.Errorf("PRAGMA %s: SQLite %s does not know it", p.Name, sqlite.Version)
-	}
-	if writeOnly[strings.ToLower(p.Name)] {
-		return nil
-	}
-	got, told, err := s.query(ctx, "PRAGMA "+p.Name)
-	if err != nil {
-		return fmt.Errorf("PRAGMA %s: %w", p.Name, err)
-	}
-	if !told || plain(p.Name, got) == plain(p.Name, p.Value) {
-		return nil
-	}
-	if p.ofNewFile() {
-		return fmt.Errorf("PRAGMA %s is %s, not %s: it can only be chosen when the file is created", p.Name, got, p.Value)
-	}
-	return fmt.Errorf("PRAGMA %s is %s, not %s: SQLite did not take the value", p.Name, got, p.Value)
+	return ordered
 }
 
-// writeOnly are pragmas that do something when they are read.
-var writeOnly = map[string]bool{"incremental_vacuum": true, "optimize": true, "shrink_memory": true, "wal_checkpoint": true}
+// actions are pragmas that do something when they are read; those that are true write to the file, and are not for readers.
+var actions = map[string]bool{"incremental_vacuum": true, "optimize": true, "shrink_memory": false, "wal_checkpoint": true}
 
-// plain returns value as SQLite reports it for the pragma: words for numbers become those.
-func plain(name, value string) string {
+// isAction reports whether a pragma does something, and has no value that could be read back.
+func (p Pragma) isAction() bool {
+	_, found := actions[strings.ToLower(p.Name)]
+	return found
+}
+
+// writes reports whether a pragma writes to the file.
+func (p Pragma) writes() bool { return actions[strings.ToLower(p.Name)] }
+
+// isSet reports whether got, which SQLite tells of the pragma, is its value.
+func (p Pragma) isSet(got string) bool {
+	switch strings.ToLower(p.Name) {
+	case "encoding":
+		is, wanted := encoding(got), encoding(p.Value)
+		return is == wanted || wanted == "utf16" && strings.HasPrefix(is, wanted)
+	case "cache_spill": // it tells the larger one of the pages given and those of the cache; 0: off
+		wanted := canonical(p.Name, p.Value)
+		is, _ := strconv.ParseInt(got, 10, 64)
+		number, _ := strconv.ParseInt(wanted, 10, 64) // 0 of a word
+		return (is == 0) == (wanted == "0") && is >= number
+	}
+	return canonical(p.Name, got) == canonical(p.Name, p.Value)
+}
+
+// canonical returns value as SQLite reports it for the pragma: words for numbers become those.
+func canonical(name, value string) string {
 	value = strings.ToLower(value)
-	if words := words[strings.ToLower(name)]; words != nil {
+	if words := pragmaWords[strings.ToLower(name)]; words != nil {
 		for number, word := range words {
 			if value == word {
 				return strconv.Itoa(number)
@@ -101,7 +133,7 @@ func plain(name, value string) string {
 	return value
 }
 
-var words = map[string][]string{
+var pragmaWords = map[string][]string{
 	"auto_vacuum":   {"none", "full", "incremental"},
 	"secure_delete": {"off", "on", "fast"},
 	"temp_store":    {"default", "file", "memory"},
@@ -115,8 +147,30 @@ func quoted(value string) string {
 	if _, err := strconv.ParseFloat(value, 64); err == nil {
 		return value
 	}
-	return text(value)
+	return literal(value)
 }
 
 // text returns value as a literal of SQL.
-func text(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
+func literal(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
+
+// ownedPragmas are those that [Options.Pragmas] must not set, and what to do instead.
+var ownedPragmas = map[string]string{
+	"busy_timeout":       "set Options.BusyTimeout instead: the pragma would make a wait deaf to ctx",
+	"cache_size":         "set Options.CacheSize instead",
+	"cell_size_check":    "set Options.NoCellSizeCheck instead",
+	"foreign_keys":       "set Options.NoForeignKeys instead",
+	"journal_mode":       "it is WAL, which readers beside a writer need",
+	"journal_size_limit": "set Options.JournalSizeLimit instead",
+	"locking_mode":       "it is NORMAL, which more than one connection needs",
+	"mmap_size":          "set Options.MmapSize instead",
+	"query_only":         "readers are read-only, and the writer must not be",
+	"synchronous":        "set Options.Synchronous instead",
+	"trusted_schema":     "set Options.TrustedSchema instead",
+	"user_version":       "it belongs to the database, not to a connection",
+	"application_id":     "it belongs to the database, not to a connection",
+	"wal_autocheckpoint": "the log is seen to; set Options.JournalSizeLimit instead",
+	"writable_schema":    "it would stay on for every borrower",
+	"defer_foreign_keys": "it ends with every transaction: set it inside Write",
+	"schema_version":     "it is SQLite's own, and to set it can break the file",
+	"data_version":       "SQLite only tells it",
+}

@@ -47,12 +47,12 @@ func run(ctx context.Context, path string) (err error) {
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
 	db, err := sqlite.Open(ctx, path, sqlite.Options{
 		Name:     "quickstart",
-		Observer: tracing.Observer(tracing.Options{TracerProvider: provider, System: "sqlite"}), // traced, by this line
+		Observer: tracing.Observer(tracing.Options{TracerProvider: provider}), // traced, by this line
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close(ctx)) }()
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
 	err = db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) error {
 		return sqlitex.ExecuteScript(conn, "DROP TABLE IF EXISTS quickstart; CREATE TABLE quickstart (id INTEGER PRIMARY KEY, at TEXT)", nil)
 	})
@@ -69,7 +69,7 @@ func run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	batch := db.Stats().Batch
-	fmt.Printf("  its %d calls shared %d commits\n\n", batch.Works, batch.Batches)
+	fmt.Printf("  its %d calls shared %d commits\n\n", batch.Calls, batch.Batches)
 
 	return db.Read(ctx, func(_ context.Context, conn *sqlite.Conn) error {
 		verdict, err := sqlitex.ResultText(conn.Prep("SELECT (SELECT count(*) FROM quickstart) || ' rows, integrity_check: ' || integrity_check FROM pragma_integrity_check"))

@@ -15,18 +15,21 @@ func TestQuickstart(t *testing.T) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	require.NoError(t, err, &stderr)
-	// A connection is checked where the machine took a second to hand it on.
+	// A connection is checked if the machine took a second to hand it on.
 	assert.Regexp(t, `(?s)^16 goroutines insert 500 rows each.*
 db\.Write: .*
     insert +\S+s
-      acquire quickstart\.writer +\S+s
-(?:        check quickstart\.writer +\S+s
-)*      release quickstart\.writer +\S+s
+      write quickstart\.db +\S+s
+        acquire quickstart\.writer +\S+s
+(?:          check quickstart\.writer +\S+s
+)*        commit +\S+s
+        release quickstart\.writer +\S+s
 .*
     read +\S+s
-      acquire quickstart\.readers +\S+s
-        create quickstart\.readers +\S+s
-      release quickstart\.readers +\S+s
+      read quickstart\.db +\S+s
+        acquire quickstart\.readers +\S+s
+          create quickstart\.readers +\S+s
+        release quickstart\.readers +\S+s
 .*
 db\.Batch: .*
   its 8000 calls shared \d+ commits
@@ -38,5 +41,5 @@ $`, string(out))
 func TestABadPath(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "run", ".", "-db", "no/such/directory/file.db").CombinedOutput()
 	assert.Error(t, err)
-	assert.Contains(t, string(out), "its directory does not exist")
+	assert.Contains(t, string(out), "directory does not exist")
 }

@@ -45,7 +45,7 @@ func median(samples []figures, of func(figures) float64) float64 {
 	return all[len(all)/2]
 }
 
-// openFiles counts the file descriptors of this process, resident its bytes in memory; 0 where there is no /proc.
+// openFiles counts the file descriptors of this process, resident its bytes in memory; 0 if there is no /proc.
 func openFiles(t *testing.T) int {
 	all, err := os.ReadDir("/proc/self/fd")
 	if runtime.GOOS == "linux" {

@@ -1,5 +1,5 @@
 // Service is an HTTP service with a SQLite database: it takes orders, and shows what its pools do
-// at /metrics (Prometheus), at /debug/poolz, in its log and in traces.
+// at /metrics (Prometheus), at /debug/poolz, in its log and in traces. /readyz says whether it takes requests.
 //
 //	go run ./service -db orders.db           # then: curl -d '{"item":"rope","amount":3}' localhost:8080/orders
 //	go run ./service -load 5s                # drives itself for 5 s, on a database in a temporary directory
@@ -29,25 +29,26 @@ import (
 	"github.com/headpond/headpond/pool/poolz"
 	"github.com/headpond/headpond/tracing"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel/attribute"
 	"zombiezen.com/go/sqlite/sqlitemigration"
 )
 
 func main() {
 	path := flag.String("db", "", "the database file (default: one in a temporary directory)")
 	address := flag.String("listen", "localhost:8080", "the address to listen on")
-	drain := flag.Duration("drain", 10*time.Second, "how long requests go on that are under way at SIGTERM")
+	var times stopping
+	flag.DurationVar(&times.notice, "notice", 5*time.Second, "how long new requests are still answered after SIGTERM, while /readyz says 503")
+	flag.DurationVar(&times.drain, "drain", 10*time.Second, "how long requests go on after that")
 	load := flag.Duration("load", 0, "drive the service for so long, then stop")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, *path, *address, *drain, *load); err != nil {
+	if err := run(ctx, *path, *address, times, *load); err != nil {
 		slog.Error("the service failed", "err", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, path, address string, drain, load time.Duration) error {
+func run(ctx context.Context, path, address string, times stopping, load time.Duration) error {
 	if path == "" {
 		directory, err := os.MkdirTemp("", "headpond-service-")
 		if err != nil {
@@ -71,16 +72,16 @@ func run(ctx context.Context, path, address string, drain, load time.Duration) e
 		return errors.Join(err, db.Close(ctx))
 	}
 	url := "http://" + listener.Addr().String()
-	slog.Info("listening", "orders", url+"/orders", "metrics", url+"/metrics", "pools", url+"/debug/poolz")
+	slog.Info("listening", "orders", url+"/orders", "metrics", url+"/metrics", "pools", url+"/debug/poolz", "ready", url+"/readyz")
 	if load > 0 {
 		limited, cancel := context.WithTimeout(ctx, load)
 		defer cancel()
-		ctx = limited
+		ctx, times.notice = limited, 0 // no balancer needs it
 		var client sync.WaitGroup
 		defer client.Wait()
 		client.Go(func() { drive(limited, url) })
 	}
-	err = serve(ctx, listener, handler(db, page, metrics), drain)
+	err = serve(ctx, listener, handler(db, page, metrics), times)
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err = errors.Join(err, db.Close(last)); err == nil {
@@ -95,17 +96,16 @@ func options(page *poolz.Page) sqlite.Options {
 		Name:        "orders",
 		Synchronous: sqlite.SyncFull, // an order that was acknowledged survives a power cut
 		LeakAfter:   10 * time.Second,
+		SlowAfter:   100 * time.Millisecond, // a statement that takes longer is logged; the page shows which take the most time
 		Schema: &sqlitemigration.Schema{Migrations: []string{
 			"CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL) STRICT",
 			"ALTER TABLE orders ADD amount INTEGER NOT NULL DEFAULT 1 CHECK (amount > 0)", // a migration that has run never changes
 		}},
-		Observer: pool.Observers(poollog.Observer(slog.Default()), page.Observer(), tracing.Observer(tracing.Options{
-			System: "sqlite", Attributes: []attribute.KeyValue{attribute.String("db.namespace", "orders")},
-		})),
+		Observer: pool.Observers(poollog.Observer(slog.Default()), page.Observer(), tracing.Observer(tracing.Options{})),
 	}
 }
 
-// handler answers requests, each in a span, and shows the pools: on a port of its own, where the other one is public.
+// handler answers requests, each in a span, and shows the pools: on a port of its own, if the other one is public.
 func handler(db *sqlite.DB, page, metrics http.Handler) http.Handler {
 	api, all := http.NewServeMux(), http.NewServeMux()
 	orders{db}.routes(api)
@@ -113,27 +113,4 @@ func handler(db *sqlite.DB, page, metrics http.Handler) http.Handler {
 	all.Handle("GET /metrics", metrics)
 	all.Handle("GET /debug/poolz", page)
 	return all
-}
-
-// serve answers requests until ctx ends: then it takes no more, and waits for those under way.
-// What still runs after the time of drain is cancelled.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, drain time.Duration) error {
-	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	server := &http.Server{
-		Handler:     handler,
-		BaseContext: func(net.Listener) context.Context { return requests },
-		ReadTimeout: 10 * time.Second,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	defer time.AfterFunc(drain, cancel).Stop()
-	last, stop := context.WithTimeout(context.WithoutCancel(ctx), drain+2*time.Second)
-	defer stop()
-	return server.Shutdown(last)
 }

@@ -73,7 +73,7 @@ func (o orders) cancel(ctx context.Context, r *http.Request) (cancelled order, e
 	return cancelled, err
 }
 
-// id is the order that the path names; 0, which none has, where it is not a number.
+// id is the order that the path names; 0, which none has, if it is not a number.
 func id(r *http.Request) int64 {
 	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	return id
@@ -97,11 +97,16 @@ func answer(success int, do func(ctx context.Context, r *http.Request) (order, e
 		result, err := do(r.Context(), r)
 		status, body := success, any(result)
 		if err != nil {
-			status = statusOf(err)
-			body = map[string]string{"error": err.Error()}
+			var kind string
+			status, kind = kindOf(err)
+			failed := failure{Error: err.Error(), Kind: kind}
 			if status >= 500 { // the details are not for the client
-				body = map[string]string{"error": http.StatusText(status)}
+				failed.Error = http.StatusText(status)
 			}
+			if status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
+			body = failed
 			if status == http.StatusInternalServerError { // the pools log what is in short supply
 				slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 			}
@@ -112,15 +117,30 @@ func answer(success int, do func(ctx context.Context, r *http.Request) (order, e
 	}
 }
 
-func statusOf(err error) int {
+// failure is the answer to a request that failed.
+type failure struct {
+	Error string `json:"error"`
+	Kind  string `json:"kind"` // for programs, and for the report of -load
+}
+
+// kindOf returns the status of an error, and its kind in a word or two.
+// 503 means that nothing was done, and that the same request may succeed later, or at another instance.
+func kindOf(err error) (status int, kind string) {
 	switch {
 	case errors.Is(err, errInvalid):
-		return http.StatusBadRequest
+		return http.StatusBadRequest, "invalid"
 	case errors.Is(err, errNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), // pool.ErrAcquireTimeout is one
-		errors.Is(err, pool.ErrSaturated), errors.Is(err, pool.ErrClosed):
-		return http.StatusServiceUnavailable
+		return http.StatusNotFound, "not found"
+	case errors.Is(err, sqlite.ErrOutcomeUnknown): // a commit whose fate the next start decides: not to be tried again blindly
+		return http.StatusInternalServerError, "outcome unknown"
+	case errors.Is(err, pool.ErrClosed):
+		return http.StatusServiceUnavailable, "stopping"
+	case errors.Is(err, pool.ErrSaturated):
+		return http.StatusServiceUnavailable, "saturated"
+	case errors.Is(err, pool.ErrAcquireTimeout): // a context.DeadlineExceeded, too
+		return http.StatusServiceUnavailable, "no connection in time"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable, "cancelled"
 	}
-	return http.StatusInternalServerError
+	return http.StatusInternalServerError, "internal"
 }

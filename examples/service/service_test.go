@@ -39,12 +39,12 @@ func TestAnswers(t *testing.T) {
 		{"POST", "/orders", `{"id":9,"item":"oar","amount":2}`, 201, `{"id":2,"item":"oar","amount":2}`},
 		{"GET", "/orders/1", "", 200, `{"id":1,"item":"rope","amount":3}`},
 		{"DELETE", "/orders/1", "", 200, `{"id":1,"item":"rope","amount":3}`},
-		{"GET", "/orders/1", "", 404, `{"error":"there is no such order"}`},
-		{"DELETE", "/orders/1", "", 404, `{"error":"there is no such order"}`},
-		{"GET", "/orders/two", "", 404, `{"error":"there is no such order"}`},
-		{"POST", "/orders", `{"item":"rope","amount":0}`, 400, `{"error":"an order has an item and an amount above 0"}`},
-		{"POST", "/orders", `{"amount":3}`, 400, `{"error":"an order has an item and an amount above 0"}`},
-		{"POST", "/orders", `{"item":"` + strings.Repeat("rope", 1<<15) + `","amount":3}`, 400, `{"error":"an order has an item and an amount above 0: unexpected EOF"}`},
+		{"GET", "/orders/1", "", 404, `{"error":"there is no such order","kind":"not found"}`},
+		{"DELETE", "/orders/1", "", 404, `{"error":"there is no such order","kind":"not found"}`},
+		{"GET", "/orders/two", "", 404, `{"error":"there is no such order","kind":"not found"}`},
+		{"POST", "/orders", `{"item":"rope","amount":0}`, 400, `{"error":"an order has an item and an amount above 0","kind":"invalid"}`},
+		{"POST", "/orders", `{"amount":3}`, 400, `{"error":"an order has an item and an amount above 0","kind":"invalid"}`},
+		{"POST", "/orders", `{"item":"` + strings.Repeat("rope", 1<<15) + `","amount":3}`, 400, `{"error":"an order has an item and an amount above 0: unexpected EOF","kind":"invalid"}`},
 		{"PUT", "/orders", "", 405, "Method Not Allowed"},
 	} {
 		code, answer := ask(test.method, test.path, test.body)
@@ -56,7 +56,7 @@ func TestAnswers(t *testing.T) {
 	code, text := ask("GET", "/metrics", "")
 	assert.Equal(t, http.StatusOK, code)
 	for _, name := range []string{
-		"\nhttp_server_request_duration_seconds_count{", "\ndb_client_connection_count{", "\ndb_client_connection_use_time_seconds_bucket{", "\nheadpond_sqlite_batches{",
+		"\nhttp_server_request_duration_seconds_count{", "\ndb_client_connection_count{", "\ndb_client_connection_use_time_seconds_bucket{", "\nheadpond_sqlite_batches_total{",
 	} {
 		assert.Contains(t, text, name)
 	}
@@ -69,7 +69,7 @@ func TestAnswers(t *testing.T) {
 		method, path, _ := strings.Cut(method, " ")
 		code, answer := ask(method, path, `{"item":"rope","amount":3}`)
 		assert.Equal(t, http.StatusServiceUnavailable, code, method)
-		assert.JSONEq(t, `{"error":"Service Unavailable"}`, answer, method)
+		assert.JSONEq(t, `{"error":"Service Unavailable","kind":"stopping"}`, answer, method)
 	}
 }
 
@@ -94,7 +94,9 @@ func TestDrain(t *testing.T) {
 			url := "http://" + listener.Addr().String() + "/orders/1"
 			ctx, stop := context.WithCancel(t.Context())
 			served := make(chan error, 1)
-			go func() { served <- serve(ctx, listener, handler(db, page, http.NotFoundHandler()), test.drain) }()
+			go func() {
+				served <- serve(ctx, listener, handler(db, page, http.NotFoundHandler()), stopping{drain: test.drain})
+			}()
 			answered := make(chan int, 1)
 			go func() {
 				request, _ := http.NewRequest("DELETE", url, nil)
@@ -134,7 +136,7 @@ func TestDrain(t *testing.T) {
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "orders.db")
 	for n := 0; n < 2 || n < 50 && len(stored(t, path)) == 0; n++ { // a busy machine may take no order in 200 ms
-		require.NoError(t, run(t.Context(), path, "127.0.0.1:0", time.Minute, 200*time.Millisecond))
+		require.NoError(t, run(t.Context(), path, "127.0.0.1:0", stopping{drain: time.Minute}, 200*time.Millisecond))
 		assert.NoFileExists(t, path+"-wal", "the last checkpoint has emptied it")
 	}
 	assert.NotEmpty(t, stored(t, path))
@@ -142,10 +144,10 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	var failed *net.OpError
-	assert.ErrorAs(t, run(t.Context(), path, taken.Addr().String(), time.Second, 0), &failed)
-	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "none", "orders.db"), "127.0.0.1:0", time.Second, 0), sqlite.ErrNoDirectory)
+	assert.ErrorAs(t, run(t.Context(), path, taken.Addr().String(), stopping{}, 0), &failed)
+	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "none", "orders.db"), "127.0.0.1:0", stopping{}, 0), sqlite.ErrNoDirectory)
 	t.Setenv("OTEL_TRACES_EXPORTER", "pigeon")
-	assert.ErrorContains(t, run(t.Context(), path, "127.0.0.1:0", time.Second, 0), "OTEL_TRACES_EXPORTER")
+	assert.ErrorContains(t, run(t.Context(), path, "127.0.0.1:0", stopping{}, 0), "OTEL_TRACES_EXPORTER")
 }
 
 func open(t *testing.T, page *poolz.Page) *sqlite.DB {

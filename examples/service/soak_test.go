@@ -73,7 +73,7 @@ func TestSoak(t *testing.T) {
 	all.Handle(yardstick, ruler)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, listener, s.watched(all), time.Minute) }()
+	go func() { served <- serve(ctx, listener, s.watched(all), stopping{drain: time.Minute}) }()
 	var clients, others sync.WaitGroup
 	kepts := make([][]order, soakers)
 	for i := range kepts {
@@ -205,7 +205,7 @@ func (s *status) WriteHeader(code int) {
 	s.ResponseWriter.WriteHeader(code)
 }
 
-// send returns the status of the answer; 0 where there was none, since ctx ended or the service is stopped.
+// send returns the status of the answer; 0 if there was none, since ctx ended or the service is stopped.
 func (s *soak) send(ctx context.Context, stopped <-chan struct{}, method, path string, body, answer *order) int {
 	text, _ := json.Marshal(body)
 	request, _ := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(text))
@@ -337,7 +337,7 @@ func (s *soak) wornOut(stats sqlite.Stats) bool {
 }
 
 // sample takes the figures each second, and looks at the pages meanwhile, as an operator does.
-// On a slow machine it goes on for a minute more where not all that wears pools out has come yet.
+// On a slow machine it goes on for a minute more if not all that wears pools out has come yet.
 func (s *soak) sample(t *testing.T, db *sqlite.DB, length time.Duration) (all []figures) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write testdata/api.txt anew")
 
 // public are the packages on which other code is written.
-var public = []string{"resource", "pool", "pool/poollog", "pool/pooltest", "pool/poolz", "backends/sqlite", "tracing"}
+var public = []string{"resource", "pool", "pool/poollog", "pool/pooltest", "pool/poolz", "backends/postgres", "backends/sqlite", "backends/sqlite/sqlitetest", "backends/sqlite/stdlib", "backends/sqlite/tenants", "tracing"}
 
 // TestAPI compares what is exported with testdata/api.txt, so that a change of it shows in a diff.
 // After a change that is meant: go test ./internal/arrows -run API -update.

@@ -17,30 +17,51 @@ const module = "github.com/headpond/headpond/"
 // A name that ends in / stands for everything below it.
 var (
 	resource = []string{"resource"}
-	gate     = []string{"internal/gate"}
+	catch    = []string{"internal/catch"}
+	queue    = []string{"internal/queue"}
+	agent    = []string{"internal/agent"}
+	ctxerr   = []string{"internal/ctxerr"}
+	gate     = join(resource, queue, []string{"internal/gate"})
 	puddle   = []string{"github.com/jackc/puddle/v2", "github.com/jackc/puddle/v2/", "golang.org/x/sync/"}
-	pool     = join(resource, gate, puddle, []string{"pool"})
+	pool     = join(gate, catch, ctxerr, agent, puddle, []string{"pool"})
 	sqlite   = []string{"zombiezen.com/go/sqlite", "zombiezen.com/go/sqlite/", "modernc.org/", "golang.org/x/sys/",
 		"github.com/dustin/go-humanize", "github.com/google/uuid", "github.com/mattn/go-isatty", "github.com/ncruces/go-strftime", "github.com/remyoudompheng/bigfft"}
+	raw  = []string{"backends/sqlite/internal/raw"}
+	door = []string{"backends/sqlite/internal/door"}
 	otel = []string{"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "go.opentelemetry.io/auto/sdk", "go.opentelemetry.io/auto/sdk/",
 		"github.com/go-logr/", "github.com/cespare/xxhash/v2"}
 
 	arrows = map[string][]string{
-		"resource":         resource,
-		"internal/gate":    gate,
-		"internal/fake":    join(resource, []string{"internal/fake"}),
-		"internal/arrows":  {"internal/arrows"},
-		"internal/mutants": {"internal/mutants"},
-		"pool":             pool,
-		"pool/poolz":       join(pool, []string{"pool/poolz"}),
-		"pool/poollog":     join(pool, []string{"pool/poollog"}),
-		"pool/pooltest":    join(pool, []string{"pool/pooltest"}),
-		"backends/sqlite":  join(pool, sqlite, []string{"backends/sqlite"}),
-		"tracing":          join(pool, otel, []string{"tracing"}),
+		"resource":                      resource,
+		"internal/gate":                 gate,
+		"internal/queue":                queue,
+		"internal/agent":                agent,
+		"internal/catch":                catch,
+		"internal/ctxerr":               ctxerr,
+		"internal/fake":                 join(resource, []string{"internal/fake"}),
+		"internal/arrows":               {"internal/arrows"},
+		"internal/compatibility":        {"internal/compatibility"},
+		"internal/mutants":              {"internal/mutants"},
+		"pool":                          pool,
+		"pool/poolz":                    join(pool, []string{"pool/poolz"}),
+		"pool/poollog":                  join(pool, []string{"pool/poollog"}),
+		"pool/pooltest":                 join(pool, []string{"pool/pooltest"}),
+		"backends/sqlite":               join(pool, sqlite, raw, door, []string{"backends/sqlite"}),
+		"backends/sqlite/stdlib":        join(pool, sqlite, raw, door, []string{"backends/sqlite", "backends/sqlite/stdlib"}),
+		"backends/sqlite/internal/door": join(pool, sqlite, raw, door),
+		"backends/sqlite/internal/raw":  join(sqlite, raw),
+		"backends/sqlite/tenants":       join(pool, sqlite, raw, door, []string{"backends/sqlite", "backends/sqlite/stdlib", "backends/sqlite/tenants"}),
+		"backends/sqlite/sqlitetest":    join(pool, sqlite, raw, door, []string{"pool/pooltest", "backends/sqlite", "backends/sqlite/sqlitetest"}),
+		"internal/powerloss":            join(pool, sqlite, raw, door, []string{"backends/sqlite", "internal/powerloss"}),
+		"tracing":                       join(pool, otel, []string{"tracing"}),
 	}
 
 	// What otel may be is its API: the SDK is for tests.
 	never = map[string][]string{"tracing": {"go.opentelemetry.io/otel/sdk"}}
+
+	// unsafely is the only package that imports what can corrupt memory, and what lies below zombiezen's Conn.
+	unsafely   = "backends/sqlite/internal/raw"
+	unsafeOnes = []string{"unsafe", "C", "modernc.org/"}
 )
 
 func join(all ...[]string) (joined []string) {
@@ -51,7 +72,7 @@ func join(all ...[]string) (joined []string) {
 }
 
 func TestArrows(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Deps", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	require.NoError(t, err)
@@ -61,12 +82,16 @@ func TestArrows(t *testing.T) {
 		var listed struct {
 			ImportPath string
 			Standard   bool
+			Imports    []string // of its own files that are no tests
 			Deps       []string
 		}
 		require.NoError(t, decoder.Decode(&listed))
 		standard[listed.ImportPath] = listed.Standard
 		if name, ours := strings.CutPrefix(listed.ImportPath, module); ours {
 			deps[name] = listed.Deps
+			for _, imported := range listed.Imports {
+				assert.False(t, name != unsafely && matches(unsafeOnes, imported), "%s imports %s: only %s may", name, imported, unsafely)
+			}
 		}
 	}
 	require.Contains(t, deps, "pool")

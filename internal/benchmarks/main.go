@@ -1,6 +1,6 @@
 // Command benchmarks measures headpond beside what a user would pick in its place, on the same work.
 //
-//	go -C internal/benchmarks run .                     about 5 minutes; writes results.md and charts
+//	go -C internal/benchmarks run .                     about 10 minutes; writes results.md and charts
 //	go -C internal/benchmarks run . -short              about 1 minute; prints the tables
 //	go -C internal/benchmarks run . -only 'write|mixed' some groups; prints the tables
 //
@@ -18,7 +18,7 @@
 //   - Everybody has the settings that its own documentation recommends for the work; the tables state them.
 //     The work is the same function wherever the entrants share a type, and the same SQL everywhere.
 //   - Databases are files on a real disk, and are counted at the end:
-//     the run fails where an acknowledged write is missing.
+//     the run fails if an acknowledged write is missing.
 //   - Allocations are those of the process during the turn.
 //
 // main.go has the order and the flags, rounds.go the turns and medians,
@@ -75,7 +75,7 @@ func main() {
 }
 
 func groups(in directory) []group {
-	all := []group{pools(), observed(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), opens(in), sizes(), waiters(), poolMemory()}
+	all := []group{pools(), observed(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), sqlWrites(in, "FULL"), sqlWrites(in, "NORMAL"), sqlReads(in), opens(in), manyTenants(in), sizes(), waiters(), poolMemory()}
 	if _, err := os.Stat("/proc/self/statm"); err == nil {
 		all = append(all, connectionMemory(in))
 	}

@@ -52,7 +52,7 @@ func TestAllocations(t *testing.T) {
 			p := s.open(2)
 			defer p.close()
 			// What is made once for each goroutine is not an allocation for each wait.
-			// A busy machine, where few come to wait in a tenth of a second, has ten tries.
+			// A busy machine, if few come to wait in a tenth of a second, has ten tries.
 			var allocs float64
 			for range 10 {
 				allocs = load{goroutines: 32}.run(100*time.Millisecond, func(ctx context.Context, n int) error {

@@ -187,7 +187,7 @@ func (in directory) fsync() time.Duration {
 	return time.Duration(median(all))
 }
 
-// filesystem returns the type of the file system that in lies on, where the system tells.
+// filesystem returns the type of the file system that in lies on, if the system tells.
 func (in directory) filesystem() string {
 	path, err := filepath.Abs(string(in))
 	check(err)

@@ -75,7 +75,7 @@ func (c contest) hold(rounds int, turn time.Duration) result {
 }
 
 // values returns what entrant i measured for a column, round by round;
-// nil where it does not measure that.
+// nil if it does not measure that.
 func (r result) values(i int, of column) []float64 {
 	var all []float64
 	for _, round := range r.rounds[i] {

@@ -104,7 +104,7 @@ func (s store) under(l load, in directory, synchronous string, readers, writers 
 	}}
 }
 
-// audit ends the run where the file at path does not hold what was acknowledged.
+// audit ends the run if the file at path does not hold what was acknowledged.
 // What an entrant reported as failed may be there or not, but not by half.
 func audit(name, path string, acknowledged, failed int64) {
 	conn, err := sqlite.OpenConn(path)

@@ -107,7 +107,7 @@ func (m *Maker) Live() (now, most int) {
 	return m.live, m.most
 }
 
-// Finished fails the test where a fake was not destroyed, or not once, or used after that.
+// Finished fails the test if a fake was not destroyed, or not once, or used after that.
 func (m *Maker) Finished(t interface {
 	Errorf(format string, args ...any)
 }) {

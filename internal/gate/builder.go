@@ -1,120 +1,129 @@
 package gate
 
-// Builder is a slot in which a value is being built, and who waits for it, if anybody still does.
+import (
+	"context"
+	"time"
+)
+
+// Order is what a caller has to say of what is built for it.
+type Order struct {
+	Ctx      context.Context // whose values the build gets; nil: none
+	Observed bool            // the observer is told of the caller
+}
+
+// Builder is a slot in which a value is being built.
 type Builder[V any] struct {
-	waiter *Waiter[V] // belongs to the gate's lock
-	fills  bool       // built for nobody, to lie ready
-	rest   uint64     // the last one before it began
+	Order
+
+	// The gate's lock protects the following.
+
+	waiter *Waiter[V] // the caller that waits for it; nil: what is built goes to the first waiter, or is idle
+	warmup *Warmup[V] // that it is built for, if any
+	began  time.Duration
+	over   bool // it was built, or failed to be
+	trial  trial
 }
 
-// Expect follows the turn to build, after which the builder has to go to Built or Failed:
-// it returns the waiter on which the caller waits for what is built;
-// nil where the gate was closed meanwhile, and the turn is over.
-// The caller may Leave; what is built then goes to the first in the queue.
-func (g *Gate[V]) Expect(b *Builder[V]) *Waiter[V] {
+// Built brings the value that was built: to the caller that waits for it, or else to the first waiter;
+// otherwise it is idle. With any Disposition but Kept it has to be destroyed, and Gone told;
+// a caller that waits for a stale one waits in the queue from then on, at its place.
+func (g *Gate[V]) Built(b *Builder[V], value V) Disposition {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		g.giveUp(b)
-		return nil
-	}
-	w := g.waiter()
-	w.builder, b.waiter = b, w
-	g.builders.push(w)
-	return w
-}
-
-// Reserve counts slots to build in until n values are live, whoever waits
-// and however the last build ended, and returns a builder for each,
-// which has to go to Built or Failed.
-func (g *Gate[V]) Reserve(n int) (builders []*Builder[V], turn Turn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return nil, Closed
-	}
-	g.used = true
-	for g.live-g.destroying < n && g.live < g.max {
-		builders = append(builders, g.reserve().forNobody(g))
-	}
-	g.settle()
-	return builders, Build
-}
-
-// Built brings the value that was built: to the caller that waits for it,
-// else to the first waiter, else it is idle, else it has to be destroyed, and Gone told.
-func (g *Gate[V]) Built(b *Builder[V], value V) Fate {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.endBuild(b)
+	defer g.unlock()
+	w := b.waiter
+	g.endBuildLocked(b)
 	g.counts.Created++
-	g.resting, g.streak, g.cause = false, 0, nil
-	fate := Kept
-	if b.waiter != nil {
-		g.counts.Acquired++
-		g.grant(b.waiter, Grant[V]{Turn: Value, Value: value, Fresh: true})
-	} else {
-		fate = g.offer(value, true)
+	g.breaker.succeeded(g.config.Now() - b.began)
+	disposition := Kept
+	switch {
+	case w == nil:
+		disposition = g.offerLocked(value, true)
+	case g.config.Stale(value):
+		g.destroying++
+		disposition = Stale
+		g.requeueLocked(w, nil)
+	default:
+		g.handOutLocked()
+		grant := g.grantLocked(w, Value)
+		grant.Value, grant.Fresh = value, true
 	}
-	g.settle()
-	return fate
+	g.settleLocked()
+	if !g.failuresLocked() {
+		g.sleepLocked()
+	}
+	return disposition
 }
 
-// Failed says that nothing was built: the caller that waits for it gets err.
-// Where that begins a rest it returns which failure in a row this is, from 1,
-// and the number of the rest, with which Rested has to be called in a while.
-func (g *Gate[V]) Failed(b *Builder[V], err error, abandoned bool) (streak int, rest uint64) {
+// FailedToBuild says that nothing was built. The caller that waits for it gets err: at once if nothing is live
+// or it must not wait; else it waits in the queue, at its place, for as long as the backoff lasts.
+func (g *Gate[V]) FailedToBuild(b *Builder[V], err error, abandoned bool) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.endBuild(b)
+	defer g.unlock()
+	w := b.waiter
+	g.endBuildLocked(b)
 	g.counts.CreateFailed++
 	if abandoned {
 		g.counts.Abandoned++
 	}
-	if b.waiter != nil {
-		g.grant(b.waiter, Grant[V]{Turn: Failed, Err: err})
+	if g.breaker.failed(err) && !g.closed {
+		g.wakeLocked(g.breaker.pause(g.config.ShortestBackoff, g.config.LongestBackoff))
 	}
-	g.cause = err
-	if !g.resting && !g.closed {
-		g.resting = true
-		g.rests++
-		g.probes = 0
-		g.streak++
-		streak, rest = g.streak, g.rests
+	if b.warmup != nil && b.warmup.failure == nil {
+		b.warmup.failure = err
 	}
-	g.vacate()
-	return streak, rest
-}
-
-// Rested ends the rest of that number, where a success has not ended it before.
-func (g *Gate[V]) Rested(rest uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if rest == g.rests {
-		g.resting = false
-		g.settle()
+	if w != nil {
+		if built := g.live - 1 - g.constructing - g.destroying; built > 0 && !w.nested {
+			g.requeueLocked(w, err)
+		} else {
+			g.grantLocked(w, Failed).Err = err
+		}
 	}
+	g.vacateLocked()
 }
 
-// forNobody makes b one whose value is to lie ready.
-func (b *Builder[V]) forNobody(g *Gate[V]) *Builder[V] {
-	b.fills = true
-	g.filling++
-	return b
+// requeueLocked puts a waiter whose build is over in the queue, at its place.
+func (g *Gate[V]) requeueLocked(w *Waiter[V], failure error) {
+	if w.nested {
+		g.grantLocked(w, Busy)
+		return
+	}
+	now := g.removeLocked(w)
+	g.countWaitLocked(w)
+	w.failure = failure
+	g.queueLocked(w, now)
 }
 
-// giveUp frees the slot of a builder that builds nothing.
-func (g *Gate[V]) giveUp(b *Builder[V]) {
-	g.endBuild(b)
-	g.vacate()
+// startLocked counts a slot, and has a value built in it.
+func (g *Gate[V]) startLocked(b *Builder[V]) {
+	g.live++
+	g.constructing++
+	if b.waiter == nil {
+		g.filling++
+	}
+	b.began = g.config.Now()
+	b.trial = g.breaker.begin()
+	if g.breaker.halfOpen() && !g.willWake {
+		g.wakeLocked(g.breaker.patience())
+	}
+	g.config.Start(b)
 }
 
-func (g *Gate[V]) endBuild(b *Builder[V]) {
+// endBuildLocked says that a build is over.
+func (g *Gate[V]) endBuildLocked(b *Builder[V]) {
 	g.constructing--
-	if b.fills {
+	b.over = true
+	if b.waiter == nil {
 		g.filling--
 	}
-	if b.rest == g.rests {
-		g.probes--
+	if b.warmup != nil {
+		b.warmup.building--
 	}
+	g.breaker.end(b.trial)
+}
+
+func (g *Gate[V]) mayBuildLocked() bool { return g.hasRoomLocked() && g.breaker.allows() }
+
+// hasRoomLocked reports whether there is a slot, and a place among the builds.
+func (g *Gate[V]) hasRoomLocked() bool {
+	return g.live < g.max && (g.config.MaxConstructing == 0 || g.constructing < g.config.MaxConstructing)
 }

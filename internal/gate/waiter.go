@@ -1,83 +1,86 @@
 package gate
 
-import "time"
+import (
+	"time"
 
-// Waiter is a caller that waits: in the queue, or for what is being built for it.
+	"github.com/headpond/headpond/internal/queue"
+)
+
+// Waiter is a caller that waits: in the queue, or for what is built for it.
+// It ends with Put, together with the value that the caller was given, or else with Recycle.
 type Waiter[V any] struct {
-	Ready chan struct{} // receives once, when there is a grant; then call Leave
-	Timer *time.Timer   // for the caller's use, stopped while nobody waits; nil until somebody needed one
+	Ready chan struct{} // receives once, when there is a grant, if the caller waits
+	Order               // of what is built for it
 
-	// The following belong to the gate's lock.
+	// The gate's lock protects the following until there is a grant. From then on they belong to the caller.
 
-	queued     bool // it waited in the queue, since then:
-	since      time.Duration
-	came       time.Duration // to the pool
-	in         *list[V]      // nil: granted
-	prev, next *Waiter[V]
-	builder    *Builder[V] // what is built for it, if anything
-	grant      Grant[V]
+	node     queue.Node[*Waiter[V]]
+	place    uint64 // in the order of arrival
+	since    time.Duration
+	due      queue.Node[*Waiter[V]] // in Gate.due, if it has a deadline
+	deadline time.Duration
+	woken    *Waiter[V]  // the next one of Gate.woken
+	enters   bool        // Enter has not returned: it needs no wake-up
+	cautious bool        // takes no suspect
+	nested   bool        // must not wait in the queue
+	agent    bool        // is no caller, and not counted
+	builder  *Builder[V] // nil: it waits in the queue; else among the builders
+	failure  error       // of its build: it waits only for as long as the backoff lasts
+	grant    Grant[V]
 }
 
 // Grant is what a waiter was given. The zero Grant is nothing.
 type Grant[V any] struct {
-	Turn    Turn
-	Value   V
-	Fresh   bool        // Value was just built
-	Builder *Builder[V] // of Turn Build
-	Err     error       // of Turn Failed: the build's
+	Value    V
+	Err      error // of Failed: the build's
+	Decision Decision
+	Fresh    bool // Value was just built
+
+	Waited           bool          // in the queue, now or before
+	Queued, Building time.Duration // how long the waiter waited in the queue, and for its builds
+	At               time.Duration // when the wait ended
 }
 
-// Outcome is how a wait ended for the one who waited.
+// Place is the caller's, in the order of arrival.
+func (w *Waiter[V]) Place() uint64 { return w.place }
+
+// Granted returns what the waiter was given, after Ready was received from, or Leave.
+func (w *Waiter[V]) Granted() *Grant[V] { return &w.grant }
+
+// Outcome is why a caller ended its wait by itself.
 type Outcome uint8
 
 const (
-	Granted Outcome = iota // Ready was received from
-	TimedOut
+	TimedOut Outcome = iota
 	Cancelled
 )
 
-// Leave ends a wait, and returns what the waiter was given, even where that came
-// at the same moment as the end of its patience. A slot to build in is not taken
-// by one who gives up: it goes to the next. The waiter must not be used again.
-func (g *Gate[V]) Leave(w *Waiter[V], now time.Duration, outcome Outcome) Grant[V] {
+// Leave ends a wait because the caller gives up: Ready was not received from. What the waiter was given, if that came
+// at the same moment, is in Granted. What is being built for it goes on, for the next in line.
+func (g *Gate[V]) Leave(w *Waiter[V]) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if w.queued {
-		g.counts.WaitTime += now - w.since
+	granted := w.grant.Decision != None
+	if !granted {
+		w.grant.At = g.endLocked(w)
+		g.settleLocked() // the next one may take what this one did not want
 	}
-	if outcome != Granted {
-		select {
-		case <-w.Ready:
-		default:
-		}
+	g.unlock()
+	if granted {
+		<-w.Ready // it is sent as soon as the granter has unlocked: a waiter that is used again must not receive it
 	}
-	if w.in != nil {
-		w.in.remove(w)
-		g.refused(outcome)
-	}
-	if w.builder != nil {
-		w.builder.waiter = nil
-	}
-	grant := w.grant
-	if grant.Turn == Build && outcome != Granted {
-		g.refused(outcome)
-		g.giveUp(grant.Builder)
-		grant = Grant[V]{}
-	}
-	g.recycle(w)
-	return grant
 }
 
-// Refused counts a caller that timed out or was cancelled before it waited.
-func (g *Gate[V]) Refused(outcome Outcome) {
+// Recycle ends a waiter that was given no value, so that another caller can wait on it.
+func (g *Gate[V]) Recycle(w *Waiter[V]) {
 	g.mu.Lock()
-	g.refused(outcome)
-	g.mu.Unlock()
+	g.recycleLocked(w)
+	g.unlock()
 }
 
-// Below, the lock is held.
-
-func (g *Gate[V]) refused(outcome Outcome) {
+// Refuse counts a caller that gave up.
+func (g *Gate[V]) Refuse(outcome Outcome) {
+	g.mu.Lock()
+	defer g.unlock()
 	switch outcome {
 	case TimedOut:
 		g.counts.TimedOut++
@@ -86,88 +89,134 @@ func (g *Gate[V]) refused(outcome Outcome) {
 	}
 }
 
-// grant gives the waiter what it waits for.
-func (g *Gate[V]) grant(w *Waiter[V], grant Grant[V]) {
-	w.in.remove(w)
-	if w.builder != nil {
-		w.builder.waiter, w.builder = nil, nil
+// grantLocked ends the wait of w. The caller fills in what it returns; unlock wakes the waiter.
+func (g *Gate[V]) grantLocked(w *Waiter[V], decision Decision) *Grant[V] {
+	w.grant.At = g.endLocked(w)
+	w.grant.Decision = decision
+	if w.enters {
+		return &w.grant
 	}
-	w.grant = grant
-	w.Ready <- struct{}{} // never blocks: it has room for one, and a wait gets one grant
+	if g.woken == nil {
+		g.woken = w
+	} else {
+		g.lastWoken.woken = w
+	}
+	g.lastWoken = w
+	return &w.grant
 }
 
-// maxSpare bounds what a burst of waiters leaves behind: about 400 KiB.
-const maxSpare = 1024
-
-// waiter returns a waiter of the gate's own free list.
-// (A package-level sync.Pool would carry channels and timers from one testing/synctest bubble to another.)
-func (g *Gate[V]) waiter() *Waiter[V] {
-	w := g.free
+// unlock unlocks, and then wakes those that were given something, in the order in which they were:
+// what they do next does not wait for this lock. A wait gets one grant, and a grant is sent once.
+func (g *Gate[V]) unlock() {
+	w := g.woken
 	if w == nil {
-		return &Waiter[V]{Ready: make(chan struct{}, 1)}
+		g.mu.Unlock()
+		return
 	}
-	g.free, w.next = w.next, nil
-	g.spare--
+	g.woken, g.lastWoken = nil, nil
+	g.mu.Unlock()
+	for w != nil {
+		next := w.woken // w is the caller's as soon as it is woken
+		w.woken = nil
+		w.Ready <- struct{}{} // never blocks: it has room for one
+		w = next
+	}
+}
+
+// endLocked ends the wait of w, at the time that it returns.
+func (g *Gate[V]) endLocked(w *Waiter[V]) (now time.Duration) {
+	if w.due.Queued() {
+		g.due.Remove(&w.due)
+	}
+	return g.removeLocked(w)
+}
+
+// queueLocked puts w in the queue, at its place.
+func (g *Gate[V]) queueLocked(w *Waiter[V], now time.Duration) {
+	w.since = now
+	if w.agent {
+		g.agents.queued++
+	}
+	if g.queue.Len() == 0 {
+		g.crowded.Store(true)
+	}
+	if w.place == g.places { // it came last
+		g.queue.PushBack(&w.node)
+	} else {
+		g.queue.Insert(&w.node, func(other *Waiter[V]) bool { return other.place > w.place })
+	}
+}
+
+// countWaitLocked counts the caller of w, once.
+func (g *Gate[V]) countWaitLocked(w *Waiter[V]) {
+	if !w.grant.Waited {
+		w.grant.Waited = true
+		if !w.agent {
+			g.counts.Waited++
+		}
+	}
+}
+
+// buildForLocked has a value built for w, which is in the queue.
+func (g *Gate[V]) buildForLocked(w *Waiter[V]) {
+	now := g.removeLocked(w)
+	b := &Builder[V]{Order: w.Order, waiter: w}
+	w.since, w.builder, w.failure = now, b, nil
+	if w.place == g.places {
+		g.builders.PushBack(&w.node)
+	} else {
+		g.builders.Insert(&w.node, func(other *Waiter[V]) bool { return other.place > w.place })
+	}
+	if w.agent {
+		g.agents.building++
+	} else {
+		g.counts.WaitedForBuild++
+	}
+	g.startLocked(b)
+}
+
+// removeLocked takes w out of the queue, or away from its build, which goes on for the next in line.
+func (g *Gate[V]) removeLocked(w *Waiter[V]) (now time.Duration) {
+	now = g.config.Now()
+	waited := max(0, now-w.since)
+	if w.builder == nil {
+		g.queue.Remove(&w.node)
+		w.grant.Queued += waited
+		if w.agent {
+			g.agents.queued--
+		} else {
+			g.counts.WaitTime += waited
+		}
+		if g.queue.Len() == 0 {
+			g.crowded.Store(false)
+		}
+		return now
+	}
+	g.builders.Remove(&w.node)
+	if w.agent {
+		g.agents.building--
+	} else {
+		g.counts.BuildWaitTime += waited
+	}
+	w.grant.Building += waited
+	if w.builder.waiter = nil; !w.builder.over {
+		g.filling++
+	}
+	w.builder = nil
+	return now
+}
+
+func (g *Gate[V]) waiterLocked() *Waiter[V] {
+	w := g.free.Get()
+	if w == nil {
+		w = &Waiter[V]{Ready: make(chan struct{}, 1)}
+		w.node.Element, w.due.Element = w, w
+	}
 	return w
 }
 
-func (g *Gate[V]) recycle(w *Waiter[V]) {
-	if g.spare == maxSpare {
-		return
-	}
-	*w = Waiter[V]{Ready: w.Ready, Timer: w.Timer, next: g.free}
-	g.free = w
-	g.spare++
-}
-
-// list is a queue of waiters, out of which any may step.
-type list[V any] struct {
-	first, last *Waiter[V]
-	len         int
-}
-
-func (l *list[V]) push(w *Waiter[V]) {
-	w.in, w.prev = l, l.last
-	if l.last == nil {
-		l.first = w
-	} else {
-		l.last.next = w
-	}
-	l.last = w
-	l.len++
-}
-
-// insert puts w before those who came later.
-func (l *list[V]) insert(w *Waiter[V]) {
-	next := l.first
-	for next != nil && next.came <= w.came {
-		next = next.next
-	}
-	if next == nil {
-		l.push(w)
-		return
-	}
-	w.in, w.next, w.prev = l, next, next.prev
-	if next.prev == nil {
-		l.first = w
-	} else {
-		next.prev.next = w
-	}
-	next.prev = w
-	l.len++
-}
-
-func (l *list[V]) remove(w *Waiter[V]) {
-	if w.prev == nil {
-		l.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		l.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.in, w.prev, w.next = nil, nil, nil
-	l.len--
+// recycleLocked keeps w for another caller. Enter sets what is not cleared here.
+func (g *Gate[V]) recycleLocked(w *Waiter[V]) {
+	w.Order, w.failure, w.deadline, w.grant = Order{}, nil, 0, Grant[V]{}
+	g.free.Put(&w.node)
 }

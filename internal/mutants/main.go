@@ -24,7 +24,7 @@ type mutant struct {
 	file     string
 	old, new string   // old stands in the file once
 	race     bool     // only seen by the race detector, or by what it does to the order of things
-	tests    []string // the packages whose tests should see it; a later one is asked where those before it saw nothing
+	tests    []string // the packages whose tests should see it; a later one is asked if those before it saw nothing
 }
 
 func main() {

@@ -85,6 +85,10 @@ func TestPrometheus(t *testing.T) {
 		assert.Eventually(t, func() bool { return prom.query(expression) == want }, time.Minute, time.Second, "%s is not %v", expression, want) // a scrape may fail
 	}
 
+	assert.Eventually(t, func() bool {
+		return prom.query(`ALERTS{alertname="HeadpondCallersTimeOut",alertstate="firing",db_client_connection_pool_name="orders"}`) == 1
+	}, time.Minute, time.Second, "the alert of docs/operating")
+
 	var exemplars struct {
 		Data []struct {
 			Exemplars []struct{ Labels map[string]string }
@@ -113,20 +117,22 @@ type prometheusServer struct {
 	address string
 }
 
-// scrape starts a Prometheus that scrapes target every second.
+// scrape starts a Prometheus that scrapes target every second, with the alerts for operators.
 func scrape(t *testing.T, target string) prometheusServer {
 	address := freeAddress(t)
+	_, rules := alerts(t)
 	start(t, nil, "prometheus", "--web.listen-address="+address, "--storage.tsdb.path="+t.TempDir(), "--enable-feature=exemplar-storage",
 		"--config.file="+write(t, "prometheus.yml", fmt.Sprintf(`
-global: {scrape_interval: 1s}
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%q]
 scrape_configs:
 - job_name: headpond
   static_configs: [{targets: [%q]}]
-`, target)))
+`, rules, target)))
 	return prometheusServer{t, address}
 }
 
-// query returns the one value of an expression, NaN where there is none or several.
+// query returns the one value of an expression, NaN if there is none or several.
 func (s prometheusServer) query(expression string) float64 {
 	var answer struct {
 		Data struct{ Result []struct{ Value [2]any } }

@@ -3,6 +3,7 @@ package receivers
 import (
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,9 +26,11 @@ func TestService(t *testing.T) {
 	require.NoError(t, err, "%s", built)
 	address := freeAddress(t)
 	const secret = "s3cr3t"
+	folder := filepath.Join(t.TempDir(), secret)
+	require.NoError(t, os.Mkdir(folder, 0o700))
 	start(t, []string{
 		"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collectorAddress,
-	}, program, "-listen", address, "-load", "10m", "-db", filepath.Join(t.TempDir(), secret+".db"))
+	}, program, "-listen", address, "-load", "10m", "-db", filepath.Join(folder, "orders.db"))
 	prom := scrape(t, address)
 
 	for _, pool := range []string{"orders.readers", "orders.writer"} {
@@ -45,11 +48,11 @@ func TestService(t *testing.T) {
 			return !math.IsNaN(prom.query(fmt.Sprintf(`sum(db_client_connection_count{db_client_connection_pool_name=%q})`, pool)))
 		}, time.Minute, time.Second)
 	}
-	require.Eventually(t, func() bool { return prom.query("headpond_sqlite_batches") > 0 }, time.Minute, time.Second, "a figure of the backend's own")
+	require.Eventually(t, func() bool { return prom.query("headpond_sqlite_batches_total") > 0 }, time.Minute, time.Second, "a figure of the backend's own")
 
 	require.Eventually(t, func() bool {
 		text := received.String()
-		return strings.Contains(text, ": acquire orders.writer") && strings.Contains(text, ": release orders.readers")
+		return strings.Contains(text, ": acquire orders.writer") && strings.Contains(text, ": batch orders.db") && strings.Contains(text, ": commit") && strings.Contains(text, ": release orders.readers")
 	}, time.Minute, time.Second)
 	assert.NotContains(t, received.String(), secret)
 	assert.NotContains(t, received.String(), "INSERT")

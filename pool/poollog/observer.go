@@ -8,7 +8,7 @@ import (
 	"github.com/headpond/headpond/pool"
 )
 
-// Observer returns an observer that writes to logger; to slog.Default(), as it is then, where logger is nil.
+// Observer returns an observer that writes to logger; to slog.Default(), as it is then, if logger is nil.
 // It may be given to any number of pools. A handler that blocks holds up the pool that logs.
 func Observer(logger *slog.Logger) pool.Observer {
 	return func(p pool.Inspector) pool.Tap {
@@ -19,8 +19,10 @@ func Observer(logger *slog.Logger) pool.Observer {
 
 // log is what one pool writes: a throttle for each kind of line.
 type log struct {
-	timeout, create, leaked, returned, destroy *throttle
-	retired, check, prepare, reset             *throttle
+	timeout, create, failing, leaked, returned, destroy *throttle
+	saturated, unchecked                                *throttle
+	slow                                                *throttle
+	retired, check, prepare, reset                      *throttle
 
 	all []*throttle
 }
@@ -34,6 +36,10 @@ func newLog(logger *slog.Logger, name string) *log {
 	}
 	l.timeout = kind(slog.LevelWarn, "acquire timed out")
 	l.create = kind(slog.LevelWarn, "construct failed")
+	l.failing = kind(slog.LevelWarn, "construct keeps failing")
+	l.saturated = kind(slog.LevelInfo, "acquire refused: the queue is full")
+	l.unchecked = kind(slog.LevelInfo, "acquire failed: no value passed its check")
+	l.slow = kind(slog.LevelWarn, "slow statement")
 	l.leaked = kind(slog.LevelWarn, "a lease is held for too long")
 	l.returned = kind(slog.LevelWarn, "a lease that was held for too long came back")
 	l.destroy = kind(slog.LevelWarn, "destroy failed")
@@ -45,18 +51,23 @@ func newLog(logger *slog.Logger, name string) *log {
 }
 
 func (l *log) end(ctx context.Context, event pool.Event) {
-	if event.Op == pool.Destroy {
+	switch {
+	case event.Op == pool.Destroy:
 		l.destroyed(ctx, event)
 		return
-	}
-	if event.Err == nil {
+	case event.Op == pool.Statement:
+		l.statement(ctx, event.Statement)
+		return
+	case event.Err == nil:
 		return
 	}
 	switch event.Op {
 	case pool.Acquire:
-		if timedOut(event.Err) {
-			l.timeout.write(ctx, slog.Duration("took", event.Took), slog.Any("error", event.Err))
+		if kind := l.ofAcquire(event.Err); kind != nil {
+			kind.write(ctx, slog.Duration("took", event.Took), slog.Any("error", event.Err))
 		}
+	case pool.Failing:
+		l.failing.write(ctx, slog.Duration("for", event.Took), slog.Any("error", event.Err))
 	case pool.Construct:
 		if !errors.Is(event.Err, pool.ErrClosed) { // which ended it
 			l.failed(l.create, ctx, event)
@@ -70,11 +81,21 @@ func (l *log) end(ctx context.Context, event pool.Event) {
 	}
 }
 
-// timedOut reports whether an acquire ended with a deadline of its own,
-// not with that of a hook, which has a line already.
-func timedOut(err error) bool {
+// ofAcquire is the line for the error of an acquire; nil: none. The failure of a hook has a line already,
+// except that of Check, which is at Debug as long as another value passes.
+func (l *log) ofAcquire(err error) *throttle {
 	var failed *pool.Error
-	return errors.As(err, &failed) && failed.Op == pool.Acquire && errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case !errors.As(err, &failed):
+		return nil
+	case failed.Op == pool.Check:
+		return l.unchecked
+	case failed.Op == pool.Acquire && errors.Is(err, context.DeadlineExceeded):
+		return l.timeout
+	case failed.Op == pool.Acquire && errors.Is(err, pool.ErrSaturated):
+		return l.saturated
+	}
+	return nil
 }
 
 // failed writes that a hook failed.
@@ -90,13 +111,37 @@ func (l *log) destroyed(ctx context.Context, event pool.Event) {
 	l.retired.write(ctx, id, reason)
 }
 
+// statement writes of a statement that was slow, with what made it so. Values that are no part of its text are not in it.
+func (l *log) statement(ctx context.Context, run *pool.StatementRun) {
+	if !run.Slow {
+		return
+	}
+	attributes := []slog.Attr{slog.String("statement", run.Text), slog.String("mode", run.Mode), slog.Duration("took", run.Took), slog.Int64("rows", run.Rows)}
+	for _, count := range []struct {
+		name  string
+		value int64
+	}{{"fullscan_steps", run.FullScanSteps}, {"sorts", run.Sorts}, {"auto_indexes", run.AutoIndexes}} {
+		if count.value > 0 {
+			attributes = append(attributes, slog.Int64(count.name, count.value))
+		}
+	}
+	if run.Err != nil {
+		attributes = append(attributes, slog.Any("error", run.Err))
+	}
+	l.slow.write(ctx, attributes...)
+}
+
 func (l *log) leak(leak pool.Leak) {
 	kind := l.leaked
 	if leak.Returned {
 		kind = l.returned
 	}
-	kind.write(context.Background(), slog.Uint64("id", leak.ID), slog.Duration("held", leak.Held),
-		slog.Time("since", leak.Since), slog.String("holder", leak.Stack.Caller()))
+	attributes := []slog.Attr{slog.Uint64("id", leak.ID), slog.Duration("held", leak.Held),
+		slog.Time("since", leak.Since), slog.String("holder", leak.Stack.Caller())}
+	if leak.Label != "" {
+		attributes = append(attributes, slog.String("label", leak.Label))
+	}
+	kind.write(context.Background(), attributes...)
 }
 
 func (l *log) flush() {

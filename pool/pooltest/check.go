@@ -12,7 +12,7 @@ import (
 // grace is how long Check waits for leases that are about to end.
 const grace = time.Second
 
-// Check fails the test where leases of the pool are out when it ends, and names them:
+// Check fails the test if leases of the pool are out when it ends, and names them:
 // with pool.Options.LeakAfter also by the file and line that acquired them.
 // Goroutines of the test that are still at work have a second to release.
 //

@@ -30,7 +30,7 @@ type Pool[T any] struct {
 
 // New returns a pool that ends with the test: then every lease has to be back, as Check says, and it is closed.
 // Options.LeakAfter defaults to an hour here, so that the line that acquired a lease is known.
-// The test fails at once where hooks or options are not valid.
+// The test fails at once if hooks or options are not valid.
 func New[T any](t testing.TB, hooks resource.Hooks[T], options pool.Options) *Pool[T] {
 	t.Helper()
 	if options.LeakAfter == 0 {
@@ -143,7 +143,7 @@ func (p *Pool[T]) On(op pool.Op, do func(ctx context.Context) error) {
 	p.faults[op] = do
 }
 
-// hook ends the test where op has no hook.
+// hook ends the test if op has no hook.
 func (p *Pool[T]) hook(op pool.Op) {
 	switch op {
 	case pool.Construct, pool.Check, pool.Prepare, pool.Reset, pool.Destroy:

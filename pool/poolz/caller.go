@@ -10,7 +10,7 @@ import (
 
 // caller is who acquired a lease, as the page says it.
 type caller struct {
-	place string // "file:line function"; "" where unknown
+	place string // "file:line function"; "" if unknown
 	short string // place without the folders of its file and function
 	stack string
 }

@@ -48,7 +48,7 @@ func (c count) String() string {
 // figure is a number of any size, or none.
 type figure float64
 
-// MarshalJSON writes f as a number, or as a string where JSON has no number for it.
+// MarshalJSON writes f as a number, or as a string if JSON has no number for it.
 func (f figure) MarshalJSON() ([]byte, error) {
 	text := strconv.FormatFloat(float64(f), 'g', -1, 64)
 	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {

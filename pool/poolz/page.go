@@ -22,13 +22,19 @@ type Page struct {
 	// Set it before the first pool is made. New sets it to 100ms.
 	SlowAfter time.Duration
 
+	sampler sampler
+
 	mu     sync.Mutex // protects the following
 	pools  []*watched
 	lastID int
 }
 
 // New returns a page without pools.
-func New() *Page { return &Page{SlowAfter: 100 * time.Millisecond} }
+func New() *Page {
+	p := &Page{SlowAfter: 100 * time.Millisecond}
+	p.sampler.page = p
+	return p
+}
 
 // Observer returns an observer that puts pools on the page.
 // It may be given to any number of them, and costs a lease a few additions and no allocation.
@@ -40,7 +46,11 @@ func (p *Page) Observer() pool.Observer {
 		p.lastID++
 		w := newWatched(inspector, p.lastID, p.SlowAfter)
 		p.pools = append(p.pools, w)
-		return pool.Tap{End: w.end, Leak: w.leak, Detach: func() { w.closed.Store(true) }}
+		p.sampler.opened()
+		return pool.Tap{End: w.end, Leak: w.leak, Detach: func() {
+			w.closed.Store(true)
+			p.sampler.closed()
+		}}
 	}
 }
 
@@ -51,19 +61,30 @@ func (p *Page) prune() {
 	})
 }
 
-// watching returns the pools that are to be shown, by name, those of one name by age.
-func (p *Page) watching() []*watched {
+// all returns the pools on the page.
+func (p *Page) all() []*watched {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.prune()
-	pools := slices.Clone(p.pools)
-	slices.SortFunc(pools, func(a, b *watched) int {
-		return cmp.Or(cmp.Compare(a.pool.Name(), b.pool.Name()), a.id-b.id)
+	return slices.Clone(p.pools)
+}
+
+// look returns what the page shows now: the pools that need their owner first, then by name, those of one name by age.
+// Of a pool that lists its values it shows those whose name contains find.
+func (p *Page) look(now time.Time, find string) view {
+	shown := view{Time: now, SlowAfter: seconds(p.SlowAfter), Pools: []poolView{}}
+	for _, watched := range p.all() {
+		shown.Pools = append(shown.Pools, watched.view(now, find))
+	}
+	slices.SortFunc(shown.Pools, func(a, b poolView) int {
+		return cmp.Or(cmp.Compare(b.severity, a.severity), cmp.Compare(a.Name, b.Name), a.ID-b.ID)
 	})
-	return pools
+	shown.summarize()
+	return shown
 }
 
 // ServeHTTP answers GET and HEAD with the page, and with ?format=json with the same as JSON; any other method with 405.
+// With ?find=text the lists of pools whose values have names (see [pool.Lister]) are of those names that contain text.
 // It takes every pool's Stats, Holders and Figures, which holds none of them up.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -71,14 +92,11 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the page only reads", http.StatusMethodNotAllowed)
 		return
 	}
-	now := time.Now()
-	shown := view{Time: now, SlowAfter: seconds(p.SlowAfter), Pools: []poolView{}}
-	for _, watched := range p.watching() {
-		shown.Pools = append(shown.Pools, watched.view(now))
-	}
+	query := r.URL.Query()
+	shown := p.look(time.Now(), query.Get("find"))
 	var body bytes.Buffer
 	contentType, write := "text/html; charset=utf-8", func() error { return document.Execute(&body, shown) }
-	if r.URL.Query().Get("format") == "json" {
+	if query.Get("format") == "json" {
 		contentType, write = "application/json", func() error { return json.NewEncoder(&body).Encode(shown) }
 	}
 	if err := write(); err != nil {
@@ -108,7 +126,7 @@ var document = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(pageHTML))
 
 // policy allows the page's own style and script, and nothing that an error's text might smuggle in.
-var policy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" +
+var policy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src '" +
 	digest(pageCSS) + "'; script-src '" + digest(pageJS) + "'"
 
 func digest(text string) string {

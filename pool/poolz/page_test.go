@@ -47,7 +47,10 @@ func get(t testing.TB, page http.Handler, url string) *httptest.ResponseRecorder
 
 // shown is what the tests look at of the page as JSON.
 type shown struct {
-	Pools []struct {
+	NeedYou int `json:"need_you"`
+	Pools   []struct {
+		ID                                      int
+		How, Says                               string
 		Name, State                             string
 		Held, Idle, Constructing, Free, Waiting int
 		MaxSize                                 int                          `json:"max_size"`
@@ -81,6 +84,19 @@ func getJSON(t testing.TB, page http.Handler) (s shown) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(get(t, page, "/debug/poolz?format=json").Body.Bytes(), &s))
 	return s
+}
+
+// find returns the pool with an id.
+func find(t testing.TB, page http.Handler, id int) (found struct{ Recent []struct{ What, Text string } }) {
+	t.Helper()
+	for _, p := range getJSON(t, page).Pools {
+		if p.ID == id {
+			for _, r := range p.Recent {
+				found.Recent = append(found.Recent, struct{ What, Text string }{r.What, r.Text})
+			}
+		}
+	}
+	return found
 }
 
 // text is what a person reads of the page: without tags, style and script, words one space apart.
@@ -134,7 +150,8 @@ func TestThePageSaysWhatAPoolDoes(t *testing.T) {
 		assert.Equal(t, got.Holders, getJSON(t, page).Pools[0].Holders, "the same the next time")
 		read := text(t, page)
 		for _, want := range []string{
-			"1 pool", "orders 1 held 0 idle 2 being built 0 free of 3", fmt.Sprintf("%d waiting, the oldest for 12 s", got.Waiting), "acquired 1",
+			"1 of 1 pool needs you", "orders 2 callers wait, the longest for 12 s: 1 of 3 are held and 2 being built, 1 by page_test.go:",
+			"1 held 0 idle 2 being built 0 free of 3", fmt.Sprintf("%d waiting, the oldest for 12 s", got.Waiting), "acquired 1",
 			"wal 1 MiB", "batch 12.5", "page_test.go:", "LeakAfter 1h0m0s", "MaxLifetime no limit",
 		} {
 			assert.Contains(t, read, want)
@@ -173,7 +190,7 @@ func TestSlowAcquiresAndErrors(t *testing.T) {
 		p := newPool(t, resource.Hooks[int]{}, pool.Options{Observer: page.Observer()})
 		tap := page.Observer()(p) // the same pool a second time: the one that is driven by hand
 		what := func() (all []string) {
-			for _, recent := range getJSON(t, page).Pools[1].Recent {
+			for _, recent := range find(t, page, 2).Recent {
 				all = append(all, strings.TrimSpace(recent.What+" "+recent.Text))
 			}
 			return all
@@ -200,7 +217,7 @@ func TestSlowAcquiresAndErrors(t *testing.T) {
 		tap.Leak(pool.Leak{Returned: true})
 		assert.Equal(t, []string{
 			"came back, held for too long", "held for too long", "reset failed stuck", "construct failed refused",
-			`acquire failed headpond/pool "pool": acquire: as many callers wait as MaxWaiters allows (0 of 0 held, 0 waiting, 0 being built): release sooner or raise MaxSize`,
+			`acquire failed headpond/pool "pool": acquire: wait queue is full (MaxWaiters) (0 of 0 held, 0 waiting, 0 being built): release sooner or raise MaxSize`,
 			`acquire failed headpond/pool "pool": acquire: context canceled`, "slow acquire",
 		}, what())
 
@@ -227,7 +244,7 @@ func TestAClosedPoolLeavesThePage(t *testing.T) {
 		require.Error(t, p.Close(ctx))
 		require.Len(t, getJSON(t, page).Pools, 1)
 		assert.Equal(t, "closed", getJSON(t, page).Pools[0].State, "a lease is out")
-		assert.Contains(t, text(t, page), "pool closed 1 held")
+		assert.Contains(t, text(t, page), "pool closed It is closed, and 1 lease has not ended, one of them for 1 s (LeakAfter shows by whom). 1 held")
 		lease.Release()
 		synctest.Wait()
 		assert.Empty(t, getJSON(t, page).Pools)
@@ -249,7 +266,7 @@ func TestFiguresForPeople(t *testing.T) {
 		newPool(t, resource.Hooks[int]{}, pool.Options{Observer: page.Observer(), Figures: func() []pool.Figure {
 			return []pool.Figure{{Name: "figure", Unit: c.unit, Value: c.value}}
 		}})
-		assert.Contains(t, text(t, page), "figures figure "+c.want+" options", "%v %s", c.value, c.unit)
+		assert.Contains(t, text(t, page), "figures 1 figure "+c.want+" options", "%v %s", c.value, c.unit)
 	}
 }
 

@@ -28,6 +28,11 @@ type watched struct {
 	recent [20]incident
 	noted  int // incidents so far; the last one is recent[(noted-1)%20]
 
+	building failing // Constructs that failed since one succeeded; its text is made when it is shown
+	buildErr error
+
+	history history
+
 	looking sync.Mutex // protects the following; not mu, for which the pool's users wait
 	known   map[leaseKey]caller
 }
@@ -57,9 +62,45 @@ func (w *watched) end(_ context.Context, event pool.Event) {
 	case event.Op == pool.Release:
 		w.uses.Add(1)
 		w.usedTime.Add(int64(event.Held))
+	case event.Op == pool.Construct:
+		w.built(event)
+	case event.Op == pool.Statement:
+		if event.Statement.Slow { // one that fails is its caller's affair
+			w.note(incident{what: "slow statement", took: event.Took, err: statementError(event.Statement.Text)})
+		}
+	case event.Op == pool.Operation: // what fails is its caller's affair, and has lines of its own if a step of the pool failed
 	case event.Err != nil:
 		w.note(incident{what: event.Op.String() + " failed", id: event.ID, took: event.Took, err: event.Err})
 	}
+}
+
+// built notes how a Construct ended.
+func (w *watched) built(event pool.Event) {
+	if event.Err != nil {
+		w.note(incident{what: event.Op.String() + " failed", id: event.ID, took: event.Took, err: event.Err})
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if event.Err == nil {
+		w.building, w.buildErr = failing{}, nil
+		return
+	}
+	if w.building.count == 0 {
+		w.building.since = time.Now()
+	}
+	w.building.count++
+	w.buildErr = event.Err
+}
+
+// lastBuilds returns the series of failed Constructs that goes on.
+func (w *watched) lastBuilds() failing {
+	w.mu.Lock()
+	f, err := w.building, w.buildErr
+	w.mu.Unlock()
+	if err != nil {
+		f.text = shorten(err.Error())
+	}
+	return f
 }
 
 func (w *watched) acquired(event pool.Event) {
@@ -87,6 +128,11 @@ func (w *watched) leak(leak pool.Leak) {
 	}
 	w.note(incident{what: what, id: leak.ID, took: leak.Held, err: holderError(leak.Stack.Caller())})
 }
+
+// statementError is what was slow, where the text of an error would stand.
+type statementError string
+
+func (e statementError) Error() string { return string(e) }
 
 // holderError says who held what leaked, where the text of an error would stand.
 type holderError string

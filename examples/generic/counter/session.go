@@ -28,7 +28,7 @@ func Dial(ctx context.Context, address, password string) (*Session, error) {
 	return s, nil
 }
 
-// Call sends a request and returns the answer. Where ctx ends first, every later Call fails.
+// Call sends a request and returns the answer. If ctx ends first, every later Call fails.
 func (s *Session) Call(ctx context.Context, request string) (string, error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

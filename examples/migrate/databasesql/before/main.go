@@ -68,7 +68,7 @@ func (h *hall) create(ctx context.Context) error {
 	return err
 }
 
-// sell sells the next free seat and returns its number, 0 where there is none.
+// sell sells the next free seat and returns its number, 0 if there is none.
 func (h *hall) sell(ctx context.Context, buyer string) (seat int64, err error) {
 	for {
 		seat, err = h.try(ctx, buyer)
@@ -79,7 +79,7 @@ func (h *hall) sell(ctx context.Context, buyer string) (seat int64, err error) {
 	}
 }
 
-// try fails with SQLITE_BUSY where another wrote since it read, whatever the busy_timeout.
+// try fails with SQLITE_BUSY if another wrote since it read, whatever the busy_timeout.
 func (h *hall) try(ctx context.Context, buyer string) (seat int64, err error) {
 	tx, err := h.db.BeginTx(ctx, nil)
 	if err != nil {

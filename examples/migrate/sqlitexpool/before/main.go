@@ -71,7 +71,7 @@ func (h *hall) create(ctx context.Context) error {
 	`, nil)
 }
 
-// sell sells the next free seat and returns its number, 0 where there is none.
+// sell sells the next free seat and returns its number, 0 if there is none.
 func (h *hall) sell(ctx context.Context, buyer string) (seat int64, err error) {
 	conn, err := h.conns.Take(ctx)
 	if err != nil {

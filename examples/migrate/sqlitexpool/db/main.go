@@ -31,7 +31,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close(ctx)) }()
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
 	hall := &hall{db}
 	if err := hall.create(ctx); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (h *hall) create(ctx context.Context) error {
 	})
 }
 
-// sell sells the next free seat and returns its number, 0 where there is none.
+// sell sells the next free seat and returns its number, 0 if there is none.
 func (h *hall) sell(ctx context.Context, buyer string) (seat int64, err error) {
 	err = h.db.Write(ctx, func(_ context.Context, conn *sqlite.Conn) (err error) {
 		seat, err = sellNext(conn, buyer)

@@ -1,0 +1,90 @@
+// Package stdlib is the way to a [sqlite.DB] through database/sql: for programs, mappers and libraries that are written on it.
+//
+//	db, err := sqlite.Open(ctx, "app.db", sqlite.Options{})
+//	sqlDB := stdlib.OpenDB(db, stdlib.Options{})
+//
+//	sqlDB, err := sql.Open("headpond", "app.db?readers=8&synchronous=full")
+//
+// An unchanged program gets what the DB has: reads run side by side on readers, writes come first come, first served on the
+// one writer, autocommit writes share commits, and "database is locked" is left to other processes. It needs no SetMaxOpenConns.
+// SetMaxOpenConns(1) works, and makes everything wait for everything again.
+//
+// # Sessions
+//
+// What database/sql takes for a connection is a session without one. It takes a reader or the writer from the pools of the DB
+// when a statement needs it, and gives it back when the statement is over, the transaction ended, or the rows were read:
+// through the verified reset. So the pools' limits, timeouts, holders, spans and leak reports hold here, too.
+//
+//   - SELECT, VALUES, EXPLAIN, WITH and PRAGMA run on a reader if SQLite says that they are read-only.
+//   - An autocommit INSERT, UPDATE, DELETE or REPLACE runs in [sqlite.DB.Batch]: it has been committed when Exec, or Query
+//     for RETURNING, returns. One that calls a function that is not SQLite's own, also through a trigger, or that may roll back
+//     (OR ROLLBACK, RAISE(ROLLBACK), also in the schema) runs by itself, exactly once; and so do all with [Options].NoBatch.
+//   - Begin is BEGIN IMMEDIATE on the writer, with ReadOnly one snapshot on a reader.
+//     BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE as text are the same on a *sql.Conn.
+//     On a *sql.DB nothing holds the session from one call to the next: what was begun is rolled back, and a finding.
+//   - A transaction that SQLite ended by itself, as an interrupted write does, is over: each later statement, and Commit,
+//     is [sqlite.ErrRolledBack]. Nothing of it commits.
+//   - DDL, VACUUM, ATTACH and other pragmas run on the writer by themselves. A temporary table or an attached database stays until
+//     the session is put back: for a *sql.Conn that is its Close.
+//   - The pragmas foreign_keys, legacy_alter_table, recursive_triggers, ignore_check_constraints, case_sensitive_like
+//     and defer_foreign_keys belong to the session, which sets them on whatever connection it takes.
+//
+// Foreign keys are enforced. Other drivers do not, unless they are told to.
+//
+// Text in double quotes that names no column is a string, as it is in other drivers. For package sqlite it is an error.
+//
+// # Rows
+//
+// Rows are read ahead, up to 256 rows or 64 KiB; a reader whose rows are all read goes back at once.
+// Larger results keep theirs, and for each the DB opens one more than Options.Readers, up to Options.MaxReaders;
+// past that, and in memory, all rows are read at once. So rows that are open while others are asked for do not wait for themselves.
+//
+// # Values
+//
+// Integers, floats, text, bytes and NULL come as they are stored. A column that was declared as DATE, DATETIME or TIMESTAMP is read as
+// a time.Time, from each form that drivers and SQLite's functions write, and from integers (seconds to nanoseconds, told by their size);
+// one declared as BOOLEAN as a bool. A value without a declared type, as of RETURNING or max(), is a time.Time only in exactly
+// the form in which this driver writes one. NaN is stored as NULL; a uint64 that does not fit an int64 is an error.
+//
+// # Scripts
+//
+// Several statements in one text run one after the other on the writer; positional arguments are used up from left to right.
+// The rows of the first statement that has any come first, NextResultSet goes on to the next; other drivers show those of the last.
+// Exec's result is that of the last statement. A transaction that a script leaves open is rolled back, and an error.
+//
+// # Errors
+//
+// What SQLite says is an [*Error] with its codes; a [*pool.Error], [sqlite.ErrRolledBack] and a ctx that has ended
+// are seen through it by errors.Is and errors.As.
+//
+// # Data source names
+//
+// A name is a path, or :memory:, with keys behind a question mark. An unknown key, and a value that is out of range, is an error that names it.
+//
+//	name                                     sqlite.Options.Name
+//	mode                                     ro: sqlite.Options.ReadOnly; rwc, the default
+//	readers, max_readers, max_waiters        the fields of sqlite.Options of that name
+//	max_statements, max_batch                the same
+//	max_batch_time, acquire_timeout          a duration such as 5s, milliseconds, or off
+//	busy_timeout, leak_after                 the same
+//	cache_size, mmap_size                    bytes, or such as 64MiB
+//	journal_size_limit                       the same
+//	synchronous                              off, normal (the default), full, extra
+//	foreign_keys, defensive, cell_size_check on (the default) or off
+//	trusted_schema, foreign_checkpoints      on or off (the default)
+//	temp_in_memory                           the same
+//	file_mode                                octal, such as 0640
+//	pragma                                   name(value); may be given several times
+//	batch                                    off: Options.NoBatch
+//	time_format                              text (the default), unix, unix_milli, unix_nano
+//	idle_in_tx                               Options.IdleInTx
+//
+// Of the keys of other drivers, _busy_timeout and _timeout are busy_timeout here, _foreign_keys and _fk are foreign_keys,
+// _synchronous and _sync are synchronous, _cache_size is cache_size (in bytes), _pragma is pragma;
+// _journal_mode and _txlock are left out: the journal is WAL, and a transaction that may write is IMMEDIATE.
+//
+// All that open one file by name share one DB, by whatever path, and the last one to close it closes that:
+// it waits some 5s for transactions and rows that are still open, and its error names them.
+// Other options for a file that is open are an error. Each :memory: is a database of its own.
+// A DB of [sqlite.Open] on the same file is another one beside it, as another process would have.
+package stdlib

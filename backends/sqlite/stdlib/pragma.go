@@ -1,0 +1,129 @@
+package stdlib
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/headpond/headpond/backends/sqlite"
+)
+
+// sessionPragmas are those that a program sets on a session and relies on later: migrators do. A session remembers them,
+// sets them on each connection that it takes, and takes them back before it gives that back.
+var sessionPragmas = map[string]bool{
+	"foreign_keys": true, "legacy_alter_table": true, "recursive_triggers": true,
+	"ignore_check_constraints": true, "case_sensitive_like": true, "defer_foreign_keys": true,
+}
+
+// asking are the pragmas whose argument says what they tell about.
+var asking = map[string]bool{
+	"collation_list": true, "compile_options": true, "database_list": true, "foreign_key_check": true,
+	"foreign_key_list": true, "function_list": true, "index_info": true, "index_list": true, "index_xinfo": true,
+	"integrity_check": true, "module_list": true, "pragma_list": true, "quick_check": true, "stats": true,
+	"table_info": true, "table_list": true, "table_xinfo": true,
+}
+
+// doing are the pragmas that change something even without an argument.
+var doing = map[string]bool{
+	"incremental_vacuum": true, "optimize": true, "shrink_memory": true, "wal_checkpoint": true,
+}
+
+// classifyPragma says where a pragma runs. The scanner stands behind PRAGMA.
+func classifyPragma(s *scanner) knowledge {
+	name := s.token()
+	sign := s.token()
+	if sign == "." { // a schema
+		name, sign = s.token(), s.token()
+	}
+	name = strings.ToLower(name)
+	var value strings.Builder
+	switch sign {
+	case "=", "(":
+		for token := s.token(); token != "" && token != ")"; token = s.token() {
+			value.WriteString(token)
+		}
+		for s.token() != "" {
+		}
+	}
+	known := knowledge{kind: direct, script: s.following(), name: name, value: value.String()}
+	switch {
+	case sessionPragmas[name] && sign != "":
+		known.kind = sessionPragma
+	case sign == "" && !doing[name], asking[name]:
+		known.kind = unknown
+	}
+	return known
+}
+
+// truth is what SQLite takes the value of a pragma for that is on or off.
+func truth(value string) bool {
+	switch strings.ToLower(value) {
+	case "on", "yes", "true":
+		return true
+	}
+	number, err := strconv.ParseInt(value, 0, 64)
+	return err == nil && number != 0
+}
+
+// setting is a session pragma that was set.
+type setting struct {
+	name string
+	on   bool
+}
+
+func (p setting) sql() string { return "PRAGMA " + p.name + "=" + onOff(p.on) }
+
+func onOff(on bool) string {
+	if on {
+		return "ON"
+	}
+	return "OFF"
+}
+
+// baselines are what the session pragmas are on a connection to which nothing was done.
+type baselines struct {
+	mu  sync.Mutex // protects the following
+	all map[string]bool
+}
+
+// of returns them, read from conn the first time.
+func (b *baselines) of(conn *sqlite.Conn) (map[string]bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all != nil {
+		return b.all, nil
+	}
+	all := make(map[string]bool)
+	for name := range sessionPragmas {
+		on, err := askPragma(conn, name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = on
+	}
+	b.all = all
+	return all, nil
+}
+
+func askPragma(conn *sqlite.Conn, name string) (on bool, err error) {
+	if name == "case_sensitive_like" {
+		return false, nil // it can't be asked
+	}
+	stmt, _, err := conn.PrepareTransient("PRAGMA " + name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = stmt.Finalize() }()
+	row, err := stmt.Step()
+	return row && stmt.ColumnInt64(0) != 0, err
+}
+
+func runPragma(conn *sqlite.Conn, p setting) error {
+	stmt, _, err := conn.PrepareTransient(p.sql())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stmt.Finalize() }()
+	_, err = stmt.Step()
+	return err
+}

@@ -1,0 +1,16 @@
+// Package ctxerr makes an error of a ctx that has ended.
+package ctxerr
+
+import (
+	"context"
+	"fmt"
+)
+
+// Ended returns the error of a ctx that has ended: to errors.Is it is both ctx.Err() and context.Cause(ctx).
+func Ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}

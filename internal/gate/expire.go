@@ -1,0 +1,86 @@
+package gate
+
+import "slices"
+
+// Expire takes the idle values of which expired says true, the longest idle ones first; they have to be destroyed, and Gone told.
+// spare says whether as many as Config.MinIdle stay idle without the value. One that is not spare is replaced first,
+// if there is room for another: it stays until that is built. As many are taken at the same time as there are free slots, or one:
+// each keeps its slot until it is gone. more reports that others are to be taken later. expired is called with the lock held.
+func (g *Gate[V]) Expire(expired func(value V, spare bool) bool) (taken []V, more bool) {
+	g.mu.Lock()
+	defer g.unlock()
+	replace := 0
+	for i := 0; i < len(g.idle); {
+		value := g.idle[i]
+		spare := len(g.idle)+g.checking > g.config.MinIdle
+		switch {
+		case !expired(value, spare):
+			i++
+		case spare && g.destroying >= max(1, g.max-g.live):
+			more = true
+			i++
+		case spare || g.closed:
+			g.idle = slices.Delete(g.idle, i, i+1)
+			g.destroying++
+			taken = append(taken, value)
+		default:
+			replace++
+			i++
+		}
+	}
+	if replace == 0 {
+		return taken, more
+	}
+	wanted := replace + max(0, g.config.MinIdle-len(g.idle)-g.checking)
+	for g.filling < wanted && g.mayBuildLocked() {
+		g.startLocked(&Builder[V]{Order: Order{Observed: true}})
+	}
+	if g.filling == 0 && g.destroying == 0 && g.live >= g.max {
+		for i, value := range g.idle {
+			if expired(value, false) {
+				g.idle = slices.Delete(g.idle, i, i+1)
+				g.destroying++
+				return append(taken, value), true
+			}
+		}
+	}
+	return taken, true
+}
+
+// TakeIf takes every idle value of which chosen says true; they have to be destroyed, and Gone told. chosen is called with the lock held.
+func (g *Gate[V]) TakeIf(chosen func(V) bool) (taken []V) {
+	g.mu.Lock()
+	defer g.unlock()
+	kept := g.idle[:0]
+	for _, value := range g.idle {
+		if chosen(value) {
+			taken = append(taken, value)
+		} else {
+			kept = append(kept, value)
+		}
+	}
+	clear(g.idle[len(kept):])
+	g.idle = kept
+	g.destroying += len(taken)
+	return taken
+}
+
+// CheckIdle has one idle value checked of which due says true, the longest idle ones first: it is counted in checking until Checked,
+// and then idle again at its place. It takes none while another is being checked, and not the last idle one while a caller waits.
+// due is called with the lock held.
+func (g *Gate[V]) CheckIdle(due func(V) bool) bool {
+	g.mu.Lock()
+	defer g.unlock()
+	if g.closed || g.checking > 0 || len(g.idle) == 1 && g.firstLocked() != nil {
+		return false
+	}
+	for i, value := range g.idle {
+		if due(value) {
+			g.idle = slices.Delete(g.idle, i, i+1)
+			g.checking++
+			g.config.Check(value)
+			return true
+		}
+	}
+	return false
+}

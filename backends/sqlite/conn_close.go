@@ -3,7 +3,9 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite/internal/raw"
@@ -38,22 +40,36 @@ func (c *connection) close(ctx context.Context) error {
 	if c.database.doubt.park(c) {
 		return nil // until it is called again
 	}
-	var err error
-	if closed {
-		err = c.Uninstall() // closes what the borrower could not
-	} else {
+	if !closed {
 		c.flushReplacedWAL(ctx)
 		if c.mode == Writer && c.readyToCheckpoint() != nil {
 			c.SetNoCheckpointOnClose()
 		}
-		err = c.Handle.Close()
 	}
+	err := c.closeInTurn(closed)
 	if sqlite.ErrCode(err) == sqlite.ResultBusy {
 		texts, count := c.Unfinalized(3)
 		findings{{FoundUnfinalized, c.mode, unfinalizedText(texts, count)}}.report(ctx, c.database)
 		return &UnfinalizedError{Count: count, Texts: texts, Err: err}
 	}
 	return err
+}
+
+// inTurn are the locks of closeInTurn, chosen by the path, which the databases of one file have in common.
+var inTurn [64]sync.Mutex
+
+var inTurnSeed = maphash.MakeSeed()
+
+// closeInTurn closes the connections of one file one after the other. The last one takes the log away:
+// of two that close at the same moment, each would see the other's lock on the file, and neither would be the last.
+func (c *connection) closeInTurn(closed bool) error {
+	turn := &inTurn[maphash.String(inTurnSeed, c.database.resolved())%uint64(len(inTurn))]
+	turn.Lock()
+	defer turn.Unlock()
+	if closed {
+		return c.Uninstall() // closes what the borrower could not
+	}
+	return c.Handle.Close()
 }
 
 // closeUnused closes a connection that was never handed out, with whatever Options.Setup or a migration that failed has left open on it:

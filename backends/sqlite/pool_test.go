@@ -387,6 +387,25 @@ func TestPoolIsNeverLocked(t *testing.T) {
 	assert.Equal(t, Found{}, p.Stats().Found)
 }
 
+// Whichever connection is the last to be closed takes the log away, also of two databases that close at the same moment.
+func TestTheLastConnectionTakesTheLogAway(t *testing.T) {
+	file := path(t)
+	for range 50 {
+		var group sync.WaitGroup
+		for range 2 {
+			p, err := NewPool(file, Options{})
+			require.NoError(t, err)
+			a, b := take(t, p), take(t, p)
+			do(t, a, "CREATE TABLE IF NOT EXISTS t (n); INSERT INTO t VALUES (1)")
+			p.Put(a)
+			p.Put(b)
+			group.Go(func() { assert.NoError(t, p.Close()) })
+		}
+		group.Wait()
+		require.Equal(t, []string{"app.db"}, files(t, file))
+	}
+}
+
 func TestPoolCloseLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	p := newPool(t, Options{})

@@ -15,8 +15,7 @@ import (
 
 // database is what the connections of one file have in common.
 type database struct {
-	path     string        // absolute, or the URI of one in memory
-	resolved func() string // path without links, as of the first call
+	path     string // absolute, or the URI of one in memory
 	memory   bool
 	noCreate bool    // the file is not made if there is none
 	options  Options // defaults filled in
@@ -37,6 +36,8 @@ type database struct {
 
 	attached atomic.Pointer[[]string] // the paths of what Options.Setup has attached to the writer; nil: nothing, or it is not known
 
+	target atomic.Pointer[string] // see resolved; nil: not known yet
+
 	watcher    watcher
 	doubt      ioDoubt
 	statements statements
@@ -55,8 +56,23 @@ func newDatabase(path string, options Options) *database {
 	if d.invalid == nil {
 		d.path, d.invalid = absolute(path)
 	}
-	d.resolved = sync.OnceValue(func() string { return resolved(d.path) })
 	return d
+}
+
+// resolved is the path without links, as of the first call at which the file was there.
+func (d *database) resolved() string {
+	if d.memory {
+		return d.path
+	}
+	if target := d.target.Load(); target != nil {
+		return *target
+	}
+	target, err := filepath.EvalSymlinks(d.path)
+	if err != nil {
+		return d.path
+	}
+	d.target.Store(&target)
+	return target
 }
 
 // name is Options.Name, or what it defaults to.

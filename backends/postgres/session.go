@@ -83,8 +83,8 @@ func (s *session) noteLoss() {
 	}
 }
 
-// cleanupTime is what the end of a connection that is closed already may take,
-// of which pgx says farewell to the server in the background.
+// cleanupTime is what the end of a connection that is closed already may take:
+// pgx tells the server of it in the background.
 const cleanupTime = time.Second
 
 // end closes the connection.

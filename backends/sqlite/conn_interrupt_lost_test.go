@@ -44,17 +44,17 @@ func TestAnInterruptThatIsLostComesAgain(t *testing.T) {
 }
 
 // An interrupter that is stopped interrupts nothing, whenever it is triggered.
-func TestAnAlarmThatIsHushedIsSilent(t *testing.T) {
+func TestInterrupter_OneThatIsStoppedInterruptsNothing(t *testing.T) {
 	var interrupts atomic.Int32
-	a := newInterrupter(func() { interrupts.Add(1) })
-	a.trigger()
+	i := newInterrupter(func() { interrupts.Add(1) })
+	i.trigger()
 	for interrupts.Load() < 2 {
 		runtime.Gosched()
 	}
-	a.stop()
+	i.stop()
 	after := interrupts.Load()
-	a.stop()
-	a.repeat(nil) // ends at once
+	i.stop()
+	i.repeat(nil) // ends at once
 	assert.Equal(t, after, interrupts.Load())
 	late := newInterrupter(func() { t.Error("it interrupts") })
 	late.stop()

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -52,6 +53,7 @@ func run(only string) error {
 		}
 	}
 	survivors := 0
+	var errs []error
 	fmt.Println("| file | mutant | killed by | s |")
 	fmt.Println("|---|---|---|---|")
 	for _, m := range mutants {
@@ -59,17 +61,12 @@ func run(only string) error {
 			continue
 		}
 		began := time.Now()
-		if err := m.apply(dir); err != nil {
-			return fmt.Errorf("%s: %w", m.what, err)
+		killers, err := m.killers(dir)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", m.what, err))
+			continue
 		}
-		var killers []string
-		for i := 0; i < len(m.tests) && len(killers) == 0; i++ {
-			var err error
-			if killers, err = test(dir, m.race, m.tests[i]); err != nil {
-				return fmt.Errorf("%s: %w", m.what, err)
-			}
-		}
-		killed := "**nobody**"
+		killed := "**no test**"
 		if len(killers) > 0 {
 			killed = "`" + strings.Join(killers, "`, `") + "`"
 		} else {
@@ -78,9 +75,20 @@ func run(only string) error {
 		fmt.Printf("| %s | %s | %s | %.0f |\n", m.file, m.what, killed, time.Since(began).Seconds())
 	}
 	if survivors > 0 {
-		return fmt.Errorf("%d survived", survivors)
+		errs = append(errs, fmt.Errorf("%d survived", survivors))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// killers returns the tests that see the mutant. The error is that of a mutant that fits nowhere, or does not compile.
+func (m mutant) killers(dir string) (killers []string, err error) {
+	if err := m.apply(dir); err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(m.tests) && len(killers) == 0 && err == nil; i++ {
+		killers, err = test(dir, m.race, m.tests[i])
+	}
+	return killers, err
 }
 
 // unbroken sees to it that no test fails without a mutant.

@@ -74,7 +74,7 @@ func conn(t *testing.T, db *DB) *Conn {
 	return conn
 }
 
-func TestBatchOfAWorkThatFails(t *testing.T) {
+func TestBatchOfACallThatFails(t *testing.T) {
 	mine := errors.New("mine")
 	script := func(script string) func(*Conn) error {
 		return func(conn *Conn) error { return run(conn, script) }

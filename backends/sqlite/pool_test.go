@@ -387,20 +387,29 @@ func TestPoolIsNeverLocked(t *testing.T) {
 	assert.Equal(t, Found{}, p.Stats().Found)
 }
 
-// Whichever connection is the last to be closed takes the log away, also of two databases that close at the same moment.
+// Whichever connection is the last to be closed takes the log away, also of databases that close at the same moment.
 func TestTheLastConnectionTakesTheLogAway(t *testing.T) {
 	file := path(t)
 	for range 50 {
-		var group sync.WaitGroup
-		for range 2 {
+		var opened []*Pool
+		for range 4 {
 			p, err := NewPool(file, Options{})
 			require.NoError(t, err)
 			a, b := take(t, p), take(t, p)
 			do(t, a, "CREATE TABLE IF NOT EXISTS t (n); INSERT INTO t VALUES (1)")
 			p.Put(a)
 			p.Put(b)
-			group.Go(func() { assert.NoError(t, p.Close()) })
+			opened = append(opened, p)
 		}
+		var group sync.WaitGroup
+		together := make(chan struct{})
+		for _, p := range opened {
+			group.Go(func() {
+				<-together
+				assert.NoError(t, p.Close())
+			})
+		}
+		close(together)
 		group.Wait()
 		require.Equal(t, []string{"app.db"}, files(t, file))
 	}

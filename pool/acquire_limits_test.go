@@ -582,6 +582,7 @@ func (p panicky) Value(key any) any           { p.call("Value"); return p.Contex
 // TestAcquire_ACtxThatPanicsCostsItsCallerAlone has every method panic, at the first to the sixth call,
 // in every way of an acquire. Afterwards the pool of one has its slot, and its value or a new one.
 func TestAcquire_ACtxThatPanicsCostsItsCallerAlone(t *testing.T) {
+	_ = pool.WithLabel(t.Context(), "") // from now on each acquire asks its ctx for a label
 	for _, method := range []string{"Deadline", "Done", "Err", "Value"} {
 		for calls := range int64(6) {
 			for name, way := range map[string]func(t *testing.T, p *pool.Pool[*fake.Value], ctx context.Context){

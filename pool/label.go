@@ -31,11 +31,17 @@ func WithLabel(ctx context.Context, label string) context.Context {
 	return context.WithValue(ctx, labelKey{}, label)
 }
 
-// LabelOf returns the label of ctx; empty if it has none.
+// LabelOf returns the label of ctx; empty if it has none, or if its Value panics.
 func LabelOf(ctx context.Context) string {
 	if !labels.Load() {
 		return ""
 	}
-	label, _ := ctx.Value(labelKey{}).(string)
+	return labelIn(ctx)
+}
+
+// labelIn must not panic: the acquire that asks has its value already.
+func labelIn(ctx context.Context) (label string) {
+	defer swallow()
+	label, _ = ctx.Value(labelKey{}).(string)
 	return label
 }

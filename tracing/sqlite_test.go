@@ -40,7 +40,9 @@ func exec(sql string) useFunc {
 
 // openOrders opens orders.db, with a table, before anything is recorded.
 func openOrders(t testing.TB, r *recorded, options tracing.Options) *sqlite.DB {
-	db, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "orders.db"), sqlite.Options{Observer: r.observer(options)})
+	db, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "orders.db"), sqlite.Options{
+		Observer: r.observer(options), AcquireTimeout: -1, MaxBatchTime: time.Minute, // a busy machine takes its time
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close(context.Background())) })
 	ctx := unsampled()

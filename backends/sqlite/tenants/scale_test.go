@@ -134,6 +134,9 @@ func openFiles() int {
 	if runtime.GOOS != "linux" {
 		return 0
 	}
+	if directory, err := os.Stat("/proc/self/fd"); err == nil && directory.Size() > 0 { // since Linux 6.2 it is their number
+		return int(directory.Size())
+	}
 	entries, _ := os.ReadDir("/proc/self/fd")
 	return len(entries)
 }

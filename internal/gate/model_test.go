@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -403,7 +404,7 @@ func (m *model) compare() {
 		}
 	}
 	assert.Equal(t, bounded, m.due.Len())
-	assert.True(t, slices.IsSortedFunc(slices.Collect(iter.Seq[*Waiter[int]](m.due.All)), func(a, b *Waiter[int]) int { return int(a.deadline - b.deadline) }))
+	assert.True(t, slices.IsSortedFunc(slices.Collect(iter.Seq[*Waiter[int]](m.due.All)), func(a, b *Waiter[int]) int { return cmp.Compare(a.deadline, b.deadline) }))
 	if m.breaker.open {
 		assert.True(t, m.willWake, "the backoff ends")
 	}

@@ -75,7 +75,7 @@ func main() {
 }
 
 func groups(in directory) []group {
-	all := []group{pools(), observed(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), sqlWrites(in, "FULL"), sqlWrites(in, "NORMAL"), sqlReads(in), opens(in), manyTenants(in), sizes(), waiters(), poolMemory()}
+	all := []group{pools(), observed(), reads(in), writes(in, "FULL"), writes(in, "NORMAL"), mixed(in), engines(in), sqlWrites(in, "FULL"), sqlWrites(in, "NORMAL"), sqlReads(in), opens(in), manyTenants(in), sizes(), waiters(), poolMemory()}
 	if _, err := os.Stat("/proc/self/statm"); err == nil {
 		all = append(all, connectionMemory(in))
 	}

@@ -127,17 +127,20 @@ func audit(name, path string, acknowledged, failed int64) {
 func reads(in directory) group {
 	cores := runtime.GOMAXPROCS(0)
 	readers := max(4, cores)
-	under := func(goroutines int, do work, more ...store) (entrants []entrant) {
+	through := func(readers, goroutines int, do work, more ...store) (entrants []entrant) {
 		for _, s := range slices.Concat(stores, more) {
 			entrants = append(entrants, s.under(load{goroutines: goroutines}, in, "NORMAL", readers, 1, do))
 		}
 		return entrants
 	}
+	under := func(goroutines int, do work, more ...store) []entrant {
+		return through(readers, goroutines, do, more...)
+	}
 	const turn = 150 * time.Millisecond
 	return group{
 		name:  "read",
 		title: "SQLite: reading",
-		about: fmt.Sprintf("A table of 10,000 people, in every page cache; %d connections for reading. "+
+		about: fmt.Sprintf("A table of 10,000 people, in every page cache; %d connections for reading, unless it says otherwise. "+
 			"A point read is one row by a random key; the scan is of 20 rows and all 4 columns; the snapshot is 10 point reads in one transaction.", readers),
 		columns: []column{{name: "time", show: duration}, {name: "allocs", show: few}},
 		base:    "sqlitex.Pool",
@@ -145,6 +148,7 @@ func reads(in directory) group {
 		contests: []contest{
 			{"point read", turn, under(1, pointRead, headpondRead, bare)},
 			{"point read, a goroutine per core", turn, under(cores, pointRead, headpondRead)},
+			{"point read, 16 goroutines on 2 readers", turn, through(2, 16, pointRead, headpondRead)},
 			{"scan of 20 rows", turn, under(1, rangeScan, headpondRead, bare)},
 			{"snapshot of 10 reads", turn, append(under(1, readTenOnce, bare),
 				sqlitexPool.named("sqlitex.Pool, ten separate reads").under(load{goroutines: 1}, in, "NORMAL", readers, 1, readTen))},
@@ -218,6 +222,25 @@ func mixed(in directory) group {
 			under(mattn.named("mattn, 16 writers"), 16),
 			under(modernc.named("modernc, 1 writer"), 1),
 		}}},
+	}
+}
+
+// engines has no pool in it: it says what of the other figures is SQLite's, as Go and as C.
+func engines(in directory) group {
+	under := func(s store, do work) entrant { return s.under(load{goroutines: 1}, in, "NORMAL", 1, 1, do) }
+	const turn = 250 * time.Millisecond
+	return group{
+		name:  "engines",
+		title: "SQLite: as Go and as C",
+		about: "The same statements by one goroutine, on connections that no pool and no database/sql has: one reads, and one writes; synchronous=NORMAL. " +
+			"`nine reads and one write` is the work of the contest above.",
+		columns: []column{{name: "time", show: duration}},
+		base:    bareC.name,
+		contests: []contest{
+			{"point read", turn, []entrant{under(bare, pointRead), under(bareC, pointRead)}},
+			{"write", turn, []entrant{under(bare, writeOne), under(bareC, writeOne)}},
+			{"nine reads and one write", turn, []entrant{under(bare, mix), under(bareC, mix)}},
+		},
 	}
 }
 

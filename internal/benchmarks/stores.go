@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	headpond "github.com/headpond/headpond/backends/sqlite"
-	_ "github.com/mattn/go-sqlite3"
+	"github.com/mattn/go-sqlite3"
 	_ "modernc.org/sqlite"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -58,7 +61,9 @@ var (
 	headpondBatch = store{"headpond, Batch", "as headpond, with DB.Batch for every write",
 		openDB(func(db *headpond.DB) (plain, reading, writing lender) { return db.Readers().Do, db.Read, db.Batch })}
 
-	bare = store{"bare connection", "zombiezen's Conn, statements cached, an interrupt armed once; no pool, one goroutine", openBare}
+	bare = store{"bare connection", "zombiezen's Conn, one for reading and one for writing; statements cached, an interrupt armed once; no pool, one goroutine", openBare}
+
+	bareC = store{"bare connection, C", "mattn's Conn without database/sql, one for reading and one for writing; _mutex=no; statements prepared; no pool, one goroutine", openBareC}
 
 	sqlitexPool = store{"sqlitex.Pool", "WAL and block on busy (its defaults); statements cached; " +
 		"one pool for reading and one for writing, with sqlitex.ImmediateTransaction", openSqlitex}
@@ -185,15 +190,67 @@ func openDB(ways func(db *headpond.DB) (plain, reading, writing lender)) func(pa
 }
 
 func openBare(path, synchronous string, _, _ int) database {
-	conn, err := sqlite.OpenConn(path)
-	check(err)
-	check(setSynchronous(synchronous)(conn))
 	ctx, cancel := context.WithCancel(context.Background())
-	conn.SetInterrupt(ctx.Done())
-	lend := func(way func(context.Context, *sqlite.Conn, using) error) lender {
+	open := func() *sqlite.Conn {
+		conn, err := sqlite.OpenConn(path)
+		check(err)
+		check(setSynchronous(synchronous)(conn))
+		conn.SetInterrupt(ctx.Done())
+		return conn
+	}
+	reading, writing := open(), open()
+	lend := func(conn *sqlite.Conn, way func(context.Context, *sqlite.Conn, using) error) lender {
 		return func(ctx context.Context, use using) error { return way(ctx, conn, use) }
 	}
-	return lent(lend(plainly), lend(deferred), lend(immediate), func() { check(conn.Close()); cancel() })
+	return lent(lend(reading, plainly), lend(reading, deferred), lend(writing, immediate), func() {
+		check(errors.Join(reading.Close(), writing.Close()))
+		cancel()
+	})
+}
+
+// openBareC opens what can read a row by its key and write, without database/sql: for the speed of SQLite as C.
+func openBareC(path, synchronous string, _, _ int) database {
+	open := func() driver.Conn {
+		conn, err := (&sqlite3.SQLiteDriver{}).Open(fmt.Sprintf("file:%s?_journal_mode=WAL&_busy_timeout=10000&_mutex=no&_synchronous=%s", path, synchronous))
+		check(err)
+		return conn
+	}
+	reading, writing := open(), open()
+	prepare := func(conn driver.Conn, query string) driver.Stmt {
+		stmt, err := conn.Prepare(query)
+		check(err)
+		return stmt
+	}
+	point := prepare(reading, point)
+	begin, commit := prepare(writing, "BEGIN IMMEDIATE"), prepare(writing, "COMMIT")
+	insert, update := prepare(writing, insert), prepare(writing, update)
+	row := make([]driver.Value, 1)
+	return database{
+		point: func(_ context.Context, id int) error {
+			rows, err := point.Query([]driver.Value{int64(id)})
+			if err != nil {
+				return err
+			}
+			if err := rows.Next(row); err != nil && err != io.EOF {
+				return errors.Join(err, rows.Close())
+			}
+			return rows.Close()
+		},
+		write: func(_ context.Context, account int) error {
+			for _, stmt := range [...]driver.Stmt{begin, insert, update, commit} {
+				if _, err := stmt.Exec([]driver.Value{int64(account)}[:stmt.NumInput()]); err != nil {
+					return err // no other one writes: none is left open
+				}
+			}
+			return nil
+		},
+		close: func() {
+			for _, stmt := range [...]driver.Stmt{point, begin, insert, update, commit} {
+				check(stmt.Close())
+			}
+			check(errors.Join(reading.Close(), writing.Close()))
+		},
+	}
 }
 
 func openSqlitex(path, synchronous string, readers, writers int) database {

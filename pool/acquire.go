@@ -17,7 +17,7 @@ import (
 // a build and the Check hook included, except the Prepare hook.
 // A value that fails its Check, or has reached a limit, is replaced.
 //
-// The error is an *Error. To errors.Is it is ErrAcquireTimeout, ErrClosed, ErrSaturated, ErrNested,
+// The error is an *Error. It wraps ErrAcquireTimeout, ErrClosed, ErrSaturated or ErrNested,
 // ctx.Err() together with context.Cause(ctx), or what the Construct, Check or Prepare hook returned.
 func (p *Pool[T]) Acquire(ctx context.Context) (Lease[T], error) {
 	a := attempt[T]{agent: p.agentOf(ctx)}

@@ -10,7 +10,7 @@ import (
 )
 
 // Sentinel errors, wrapped in *Error. Test for them with errors.Is.
-// For ErrAcquireTimeout, errors.Is with context.DeadlineExceeded holds as well.
+// An error that wraps ErrAcquireTimeout matches context.DeadlineExceeded, too.
 var (
 	ErrClosed               = errors.New("the pool is closed")                                             // Close was called
 	ErrAcquireTimeout error = timeoutError{}                                                               // Options.AcquireTimeout has passed

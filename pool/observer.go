@@ -11,10 +11,8 @@ type Observer func(pool Inspector) Tap
 // Its functions are called from the goroutines that use the pool, many at once.
 // They must not block, and must not call the pool. A panic in one of them is swallowed.
 type Tap struct {
-	// Enabled is asked once for a lease, at acquire, with the ctx of Acquire.
-	// If it returns false, nothing else is called for that lease except Leak, and End for its statements.
 	// Enabled is asked once for a lease, at acquire, with the ctx of Acquire, and once for an operation of a backend.
-	// If it returns false, nothing else is called for that lease except Leak, and nothing for that operation.
+	// If it returns false, nothing else is called for that operation, nor for that lease except Leak, and End for its statements.
 	// A nil Enabled is always true.
 	Enabled func(ctx context.Context) bool
 

@@ -83,6 +83,7 @@ type Options struct {
 	// Statements returns what the statements of a backend came to, those that took the most time altogether first, for pages; those of the owner.
 	// May be nil. It is called from any goroutine.
 	Statements func() []StatementStats
+
 	// System is the database system that the values are connections to, as in the attribute db.system.name of OpenTelemetry: "sqlite".
 	// Namespace is the database, as in db.namespace: never a path. A backend sets both, for observers. "": none.
 	System, Namespace string

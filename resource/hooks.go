@@ -49,7 +49,7 @@ type Hooks[T any] struct {
 
 	// Destroy ends value, and has to leave nothing of it behind:
 	// it is called once for every value that Construct returned
-	// and nobody detached.
+	// and that was not detached.
 	// Its ctx ends after Policy.DestroyTimeout.
 	// An error is counted and observed. nil: the value is dropped.
 	Destroy func(ctx context.Context, value T) error

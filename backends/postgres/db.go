@@ -125,8 +125,8 @@ func (db *DB) Writer() *pool.Pool[*Conn] { return db.writer }
 // It blocks while it waits for a reader, and for as long as use takes.
 //
 // Read returns the *pool.Error of the acquire, the error of use as it is, or an *Error if the connection was lost;
-// if ctx ended and a statement was cancelled for it, it is to errors.Is both that of ctx and PostgreSQL's.
-// Inside a Read, with the ctx that use gets, it is pool.ErrNested if every reader is taken.
+// if ctx ended and a statement was cancelled for it, the error wraps both that of ctx and PostgreSQL's.
+// Inside a Read, with the ctx that use gets, it returns pool.ErrNested if every reader is taken.
 // A panic in use closes the connection and goes on.
 //
 // With several hosts it goes to a replica: see [Open]. If that fails while use runs, since it ended the connection,
@@ -144,11 +144,11 @@ func (db *DB) Read(ctx context.Context, use func(ctx context.Context, tx pgx.Tx)
 // ErrOutcomeUnknown: then COMMIT was sent, and its answer was lost. Other errors are the *pool.Error of the acquire, the error of use
 // as it is, that of COMMIT, ErrRolledBack if the transaction ended inside use or a statement in it had failed,
 // or an *Error if the connection was lost. If ctx ends, what runs is cancelled,
-// and the error is to errors.Is both that of ctx and PostgreSQL's.
+// and the error wraps both that of ctx and PostgreSQL's.
 //
-// The transaction is for Write to end: tx.Commit is an error, and a COMMIT as a statement of its own closes the connection.
-// Inside Read, Write or WriteSerializable, with the ctx that their function gets, it is pool.ErrNested at once;
-// with Options.ReadOnly it is ErrReadOnly.
+// The transaction is for Write to end: tx.Commit returns an error, and a COMMIT as a statement of its own closes the connection.
+// Inside Read, Write or WriteSerializable, with the ctx that their function gets, Write fails at once with pool.ErrNested;
+// with Options.ReadOnly it returns ErrReadOnly.
 func (db *DB) Write(ctx context.Context, use func(ctx context.Context, tx pgx.Tx) error) error {
 	return db.write(ctx, "Write", func(ctx context.Context, s *session) error {
 		return s.transact(ctx, "Write", beginWrite, use)

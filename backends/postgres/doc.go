@@ -26,7 +26,7 @@
 // tx.Begin makes a savepoint.
 //
 // With the ctx that their function gets, Write and WriteSerializable inside Read, Write or WriteSerializable
-// are [pool.ErrNested] at once, and so is a Read inside a Read if every reader is taken.
+// fail at once with [pool.ErrNested], and so does a Read inside a Read if every reader is taken.
 // A Read inside a Write sees what was committed before it.
 //
 // # How a connection comes back
@@ -67,13 +67,13 @@
 // # When ctx ends
 //
 // The server is asked to cancel the statement, and the connection goes on. If the server has not answered after
-// [Options.CancelTimeout], the connection is closed. The error is to errors.Is that of ctx, its cause, and PostgreSQL's.
-// A COMMIT is cancelled as well: if the server says that it was, nothing was committed; if the answer does not come, it is [ErrOutcomeUnknown].
+// [Options.CancelTimeout], the connection is closed. The error wraps that of ctx, its cause, and PostgreSQL's.
+// A COMMIT is cancelled as well: if the server says that it was, nothing was committed; if the answer does not come, the error is [ErrOutcomeUnknown].
 //
 // # When a connection is lost
 //
 // A connection that was lost while it was idle is replaced before the function of Read or Write runs: BEGIN is tried on others,
-// one more than the pool can have. After that it is for the caller to repeat it: the error is an [*Error] that is [ErrLost],
+// one more than the pool can have. After that it is for the caller to repeat it: the error is an [*Error] that wraps [ErrLost],
 // [ErrTerminated] or [ErrIdleInTransaction]. If the server crashed, all its connections are retired at the first that notices.
 // Idle connections are looked at before they are handed out, after a second (see resource.Policy), and with CheckEvery
 // in the background, which also keeps firewalls from forgetting them.

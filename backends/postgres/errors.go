@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// What the errors of this package can be, to errors.Is.
-// PostgreSQL's own error, if there is one, is a *pgconn.PgError to errors.As.
+// Sentinel errors, wrapped in those that this package returns. Test for them with errors.Is.
+// PostgreSQL's own error, if there is one, is wrapped as well: errors.As finds it as a *pgconn.PgError.
 var (
 	// ErrAuthentication: the server does not accept the user, the password, or the certificate that it was shown.
 	ErrAuthentication = errors.New("the server refuses the login")
@@ -103,7 +103,7 @@ func withKind(err error) error {
 	return err
 }
 
-// ended is the error of a ctx that has ended: to errors.Is both ctx.Err() and context.Cause(ctx).
+// ended is the error of a ctx that has ended: it wraps both ctx.Err() and context.Cause(ctx).
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err {

@@ -139,7 +139,7 @@ func (d *database) interruptAll() {
 const closeGrace = time.Second
 
 // closeOrInterrupt calls close. If ctx ends before that is done, it interrupts what runs on all connections, and calls close again,
-// for closeGrace at most: if that is not enough, the error is to errors.Is also that of ctx.
+// for closeGrace at most: if that is not enough, the error wraps that of ctx, too.
 func (d *database) closeOrInterrupt(ctx context.Context, close func(ctx context.Context) error) error {
 	err := close(ctx)
 	if err == nil || ctx.Err() == nil {

@@ -52,8 +52,8 @@ func (db *DB) Writer() *pool.Pool[*Conn] { return db.writer }
 // (see [Options.JournalSizeLimit]). A snapshot that lasts keeps that log from starting over.
 //
 // Read returns the [*pool.Error] of the acquire, or the error of use as it is; if SQLite was interrupted
-// because ctx ended, it is to errors.Is both that of ctx and SQLite's.
-// Inside a Read, with the ctx that use gets, it is [pool.ErrNested] if every reader is taken;
+// because ctx ended, the error wraps both that of ctx and SQLite's.
+// Inside a Read, with the ctx that use gets, it returns [pool.ErrNested] if every reader is taken;
 // on a database in memory, inside Read, Write and Batch, always. A panic in use closes the connection and goes on.
 func (db *DB) Read(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	op := db.database.operation(ctx, Reader, readRun)
@@ -88,9 +88,9 @@ func (db *DB) read(ctx context.Context, use func(ctx context.Context, conn *Conn
 // also if ctx ends. In any case the error is
 // the [*pool.Error] of the acquire, the error of use as it is, that of COMMIT, or [ErrRolledBack] if the transaction
 // ended inside use: by a statement of its own (COMMIT is refused), by OR ROLLBACK, by a full disk.
-// If ctx ends, use is interrupted, and the error is to errors.Is both that of ctx and SQLite's.
-// Inside Read, Write or Batch, with the ctx that their function gets, it is [pool.ErrNested] at once;
-// with [Options.ReadOnly] it is [ErrReadOnly].
+// If ctx ends, use is interrupted, and the error wraps both that of ctx and SQLite's.
+// Inside Read, Write or Batch, with the ctx that their function gets, Write fails at once with [pool.ErrNested];
+// with [Options.ReadOnly] it returns [ErrReadOnly].
 func (db *DB) Write(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	op := db.database.operation(ctx, Writer, writeRun)
 	err := errUnreturned

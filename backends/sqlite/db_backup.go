@@ -26,11 +26,11 @@ import (
 // progress, which may be nil, is called after each megabyte with the pages that are copied and all that there are,
 // on the goroutine of Backup. It must not use the DB, which it could wait for in vain.
 //
-// The error names path. Backup overwrites nothing: it is fs.ErrExist if there is something at path,
+// The error names path. Backup overwrites nothing: it returns fs.ErrExist if there is something at path,
 // even a link that leads nowhere, or the -wal or -journal file of a database that was there;
 // and fs.ErrInvalid for a name that is the database's own.
-// It is that of ctx within milliseconds of its end; [pool.ErrClosed] if Close interrupts it;
-// those of Read, also inside Read, Write or Batch; or SQLite's or the file system's, as of a full disk.
+// When ctx ends it returns the error of ctx within milliseconds, and [pool.ErrClosed] if Close interrupts it.
+// Other errors are those of Read, also inside Read, Write or Batch, SQLite's, and the file system's, as of a full disk.
 func (db *DB) Backup(ctx context.Context, path string, progress func(done, total int)) error {
 	return db.BackupWith(ctx, path, BackupOptions{Progress: progress})
 }

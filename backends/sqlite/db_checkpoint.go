@@ -10,7 +10,7 @@ import (
 // for them for at most 100 ms more; for that time it holds back new readers, and other processes can't write.
 // It blocks until it is its turn, as [DB.Write] does, and returns the same errors; the end of ctx interrupts it.
 // It is no error if a lock or readers kept it from being complete.
-// With [Options.ForeignCheckpoints] it does nothing, and is [ErrForeignCheckpoints].
+// With [Options.ForeignCheckpoints] it does nothing, and returns [ErrForeignCheckpoints].
 //
 // There is seldom a need to call it, since a DB does so by itself: see [Options.JournalSizeLimit].
 // It is of use before the file is copied by other means, and after a great change.

@@ -9,8 +9,8 @@ import (
 // that the file at the path is the one that was opened, and reads its schema from a new snapshot.
 // It blocks as Read does: give it a ctx with a deadline.
 //
-// The error names the DB. To errors.Is it is what that of Read can be, as [pool.ErrClosed] and [pool.ErrAcquireTimeout],
-// and [ErrReplaced]. Ping does not ask for the writer: a Write of nothing does.
+// The error names the DB. It wraps what an error of Read wraps, such as [pool.ErrClosed] and [pool.ErrAcquireTimeout],
+// or [ErrReplaced]. Ping does not ask for the writer: a Write of nothing does.
 func (db *DB) Ping(ctx context.Context) error {
 	err := db.Read(ctx, func(ctx context.Context, conn *Conn) error {
 		c, ok := connectionOf(conn)

@@ -29,8 +29,8 @@
 // The end of ctx interrupts what runs: a statement of many steps at once, one long step and a wait for a lock some 4 ms later at most.
 //
 // With the ctx that their function gets, Write, Batch and Checkpoint inside Read, Write or Batch
-// are [pool.ErrNested] at once, and so is a Read inside a Read if every reader is taken.
-// A Read inside a Write or Batch sees what was committed before it. In memory all of these are [pool.ErrNested].
+// fail at once with [pool.ErrNested], and so does a Read inside a Read if every reader is taken.
+// A Read inside a Write or Batch sees what was committed before it. In memory, all of these fail with [pool.ErrNested].
 //
 // # How a connection comes back
 //
@@ -85,13 +85,13 @@
 //
 // A file that is deleted, renamed, replaced or emptied while it is open is noticed when a connection is acquired:
 // the one that was idle for CheckAfterIdle of its policy, and one a second of those that are not.
-// Then all connections end, and opening another one is [ErrReplaced],
+// Then all connections end, and opening another one fails with [ErrReplaced],
 // since the write-ahead log at the path may belong to the old file. Put the file back, or close, and open again.
-// Open does not make a new file beside the log of one that is gone: that is [ErrNoFile].
+// Open makes no new file beside the log of one that is gone: it returns [ErrNoFile].
 // Where there is neither, it asks [Options.Restore] first.
 //
 // A file that has a second name (a hard link), or is itself a mount, as that of docker run -v app.db:/app.db, has a log beside each name,
-// and what one process commits is lost to the other: opening it for writing is [ErrHardLinks] or [ErrMounted]. Mount its directory.
+// and what one process commits is lost to the other: opening it for writing fails with [ErrHardLinks] or [ErrMounted]. Mount its directory instead.
 //
 // [OpenMemory] makes a database that lives until Close. Its readers and its writer share one connection.
 //

@@ -17,9 +17,9 @@ var (
 	// ErrInMemory: the path that Open or Hooks was given names a database in memory, which would be another one for each connection.
 	// OpenMemory makes one, and NewPool takes such names.
 	ErrInMemory = errors.New("every connection would get a database of its own in memory: use OpenMemory")
-	// ErrNoDirectory: the directory that the file is in does not exist, or is a file. Then fs.ErrNotExist holds as well.
+	// ErrNoDirectory: the directory that the file is in does not exist, or is a file. It wraps fs.ErrNotExist.
 	ErrNoDirectory error = errorKind{"directory does not exist", fs.ErrNotExist}
-	// ErrNoFile: the file does not exist, and would not be created. Then fs.ErrNotExist holds as well.
+	// ErrNoFile: the file does not exist, and would not be created. It wraps fs.ErrNotExist.
 	ErrNoFile error = errorKind{"no such file", fs.ErrNotExist}
 	// ErrNotFile: the path is that of a directory or another thing that is no file.
 	ErrNotFile = errors.New("not a regular file")

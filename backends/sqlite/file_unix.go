@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// checkPermission returns an error that is fs.ErrPermission if this process must not read the file at path,
+// checkPermission returns an error that wraps fs.ErrPermission if this process must not read the file at path,
 // or write it. It does not open it.
 func checkPermission(path string, write bool) error {
 	const read, readWrite = 4, 4 | 2

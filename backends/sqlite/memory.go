@@ -12,7 +12,7 @@ import (
 //
 // In memory, readers and the writer would keep each other out, and starve: so Read and Write share one connection
 // and take turns, first come, first served. Readers and Writer return the same pool.
-// Read inside Write, and any other nesting, is [pool.ErrNested].
+// Read inside Write, and any other nesting, fails with [pool.ErrNested].
 //
 // Of the options, ReadOnly, ForeignCheckpoints and Restore are an error, and Readers, ReaderPolicy, FileMode and JournalSizeLimit have no effect.
 func OpenMemory(ctx context.Context, options Options) (*DB, error) {

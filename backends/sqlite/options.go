@@ -110,7 +110,7 @@ type Options struct {
 
 	// ForeignCheckpoints leaves the write-ahead log to another program, such as Litestream, which copies it before it moves and empties it:
 	// the DB makes no checkpoint, neither with a commit nor later nor in Close, and holds no reader back for one;
-	// Close leaves the log beside the file. [DB.Checkpoint] is [ErrForeignCheckpoints].
+	// Close leaves the log beside the file. [DB.Checkpoint] returns [ErrForeignCheckpoints].
 	// OnPinned is called if the log has been larger than JournalSizeLimit for PinnedAfter: that program may have stopped.
 	// A database that Setup attaches is not meant: its log is moved with commits, as ever, and is left by Close.
 	// All processes that write the file must leave it alone. It is an error with OpenMemory and NewPool. Defaults to false.
@@ -158,7 +158,7 @@ type Options struct {
 
 	// Schema is brought up to date by Open, on the writer, before any reader is opened.
 	// A file that Open creates appears with its whole schema or not at all.
-	// A database that has more migrations than Schema is [ErrNewerSchema]. nil: none.
+	// A database that has more migrations than Schema fails to open, with [ErrNewerSchema]. nil: none.
 	Schema *sqlitemigration.Schema
 
 	// Baseline says how many of Schema.Migrations a database has that another tool has migrated, such as goose: their number is noted in the file

@@ -145,10 +145,10 @@ func (p *Pool) hooks(mode Mode) resource.Hooks[*Conn] {
 // ctx goes on to count: when it ends before Put, what runs on the connection is interrupted,
 // and so is a wait for a lock. A caller must not cancel it before it is done with the connection.
 //
-// The error is a [*pool.Error] to errors.As. To errors.Is it is [pool.ErrAcquireTimeout] if too many are out
-// (it says for how long, and with [Options.LeakAfter] which callers have them), ctx.Err(), [pool.ErrClosed] or [pool.ErrSaturated];
-// if a connection can't be opened it is an *OpenError to errors.As. It is an *OpenError alone if Options.Schema could not be applied,
-// and that of ctx alone if ctx ended while it was.
+// The error is a [*pool.Error]. It wraps [pool.ErrAcquireTimeout] if too many connections are out
+// (it says for how long, and with [Options.LeakAfter] which callers have them), ctx.Err(), [pool.ErrClosed] or [pool.ErrSaturated],
+// or an [*OpenError] if a connection can't be opened. It is an *OpenError alone if Options.Schema could not be applied,
+// and that of ctx alone if ctx ended while it was applied.
 func (p *Pool) Take(ctx context.Context) (*Conn, error) {
 	if err := p.first.wait(ctx); err != nil && !errors.Is(err, pool.ErrClosed) { // if it is closed, Acquire says so
 		return nil, err
@@ -232,7 +232,7 @@ func (p *Pool) figures() []pool.Figure {
 
 // Close ends the pool: every Take fails with [pool.ErrClosed], what runs on a connection is interrupted at once,
 // and Close waits until every connection was put back and is closed. After 10s it returns a [*pool.Error]
-// that names the holders: to errors.Is it is context.DeadlineExceeded. Their connections are closed when they are put back,
+// that names the holders, and wraps context.DeadlineExceeded. Their connections are closed when they are put back,
 // never under their holder. Close may be called again, and waits again.
 // If all were put back, its error is the first of closing a connection, such as an *UnfinalizedError.
 func (p *Pool) Close() error {
@@ -245,7 +245,7 @@ func (p *Pool) Close() error {
 }
 
 // CloseContext is Close that lets what runs go on until ctx ends. Then it interrupts it, and waits for one second more:
-// the error is that of Close, and to errors.Is also that of ctx.
+// the error is that of Close, and wraps that of ctx, too.
 func (p *Pool) CloseContext(ctx context.Context) error {
 	p.closing.Store(true)
 	p.first.close()

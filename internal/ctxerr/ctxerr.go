@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Ended returns the error of a ctx that has ended: to errors.Is it is both ctx.Err() and context.Cause(ctx).
+// Ended returns the error of a ctx that has ended: it wraps both ctx.Err() and context.Cause(ctx).
 func Ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err {

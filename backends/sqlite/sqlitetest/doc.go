@@ -10,7 +10,7 @@
 //
 // [Open] makes a new file in a directory of the test's own, [OpenMemory] a database in memory, each with its schema.
 // Tests that run in parallel do not meet. A file is what a service has: readers see snapshots beside the writer.
-// In memory, readers and the writer take turns, so that a Read inside a Write is pool.ErrNested.
+// In memory, readers and the writer take turns, so that a Read inside a Write fails with pool.ErrNested.
 //
 // # That every lease comes back
 //

@@ -23,7 +23,7 @@
 //     BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE as text are the same on a *sql.Conn.
 //     On a *sql.DB nothing holds the session from one call to the next: what was begun is rolled back, and a finding.
 //   - A transaction that SQLite ended by itself, as an interrupted write does, is over: each later statement, and Commit,
-//     is [sqlite.ErrRolledBack]. Nothing of it commits.
+//     returns [sqlite.ErrRolledBack]. Nothing of it commits.
 //   - DDL, VACUUM, ATTACH and other pragmas run on the writer by themselves. A temporary table or an attached database stays until
 //     the session is put back: for a *sql.Conn that is its Close.
 //   - The pragmas foreign_keys, legacy_alter_table, recursive_triggers, ignore_check_constraints, case_sensitive_like

@@ -49,7 +49,7 @@ func (s *session) Begin() (driver.Tx, error) {
 // ending is a session whose transaction database/sql is to end.
 type ending session
 
-// Commit commits the transaction. It is sqlite.ErrRolledBack if it was over before.
+// Commit commits the transaction. It returns sqlite.ErrRolledBack if the transaction was over before.
 func (e *ending) Commit() error {
 	s := (*session)(e)
 	s.mu.Lock()

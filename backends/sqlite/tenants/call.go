@@ -111,7 +111,7 @@ func (p *Pool) callWithin(h *hold, tenant string, db *sqlite.DB, method method, 
 // errTurn is the cause of a ctx that ended because AcquireTimeout passed while a call waited for its turn.
 var errTurn = errors.New("AcquireTimeout has passed")
 
-// turnError is what the database said when AcquireTimeout had passed. To errors.Is it is pool.ErrAcquireTimeout alone:
+// turnError is what the database said when AcquireTimeout had passed. It wraps pool.ErrAcquireTimeout alone:
 // that the pool ended the wait through a ctx of its own is no cancellation by the caller.
 type turnError struct{ err error }
 

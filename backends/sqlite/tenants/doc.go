@@ -28,15 +28,15 @@
 // # Errors
 //
 // A database that can't be opened is its own tenant's problem: its place is free again at once, its calls fail with
-// the reason, and it is not tried again for 100ms, then 200ms, up to 10s. Two tenants whose paths lead to one file are
-// [ErrSameFile] for the second one. A file that is replaced while it is open fails one call or a few with [sqlite.ErrReplaced];
+// the reason, and it is not tried again for 100ms, then 200ms, up to 10s. If the paths of two tenants lead to one file,
+// the second one gets [ErrSameFile]. A file that is replaced while it is open fails one call or a few with [sqlite.ErrReplaced];
 // then the database is closed and opened anew. Replace it in [Pool.Exclusive] instead.
 //
 // # Calls inside calls
 //
 // A function that was given to Read, Write, Batch, Do or Exclusive may call the pool again, with its ctx. For its own tenant
 // such a call is admitted at once. For another one it is too if that is open, and it may wait for an opening, or for a place that
-// becomes free by itself. If it would have to wait until another call ends, it is [pool.ErrNested] at once: two such calls
+// becomes free by itself. If it would have to wait until another call ends, it fails at once with [pool.ErrNested]: two such calls
 // could wait for each other for ever. So take what two tenants need one after the other, or choose MaxOpen large enough.
 // A nested call that is made with another ctx can't be told apart, and may wait for itself until AcquireTimeout.
 //

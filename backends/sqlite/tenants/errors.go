@@ -11,7 +11,7 @@ import (
 // Error is the error of every method of a [Pool] that returns one, as an *Error: of which pool and tenant,
 // doing what, how the pool stood then, and why. The error of a function given to a method is returned as it is.
 //
-// Err is, to errors.Is, [pool.ErrClosed], [pool.ErrAcquireTimeout], [pool.ErrSaturated], [pool.ErrNested], [ErrSameFile],
+// Err wraps [pool.ErrClosed], [pool.ErrAcquireTimeout], [pool.ErrSaturated], [pool.ErrNested], [ErrSameFile],
 // the error of a ctx that has ended, or what opening or closing the database returned, such as a *sqlite.OpenError.
 type Error struct {
 	Pool   string // Options.Name

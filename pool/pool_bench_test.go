@@ -21,10 +21,12 @@ func variants() []variant {
 	nop := func(context.Context, int) error { return nil }
 	construct := func(context.Context) (int, error) { return 1, nil }
 	limits := resource.Policy{MaxLifetime: time.Hour, MaxIdleTime: time.Hour, MaxUses: 1 << 30}
+	checked := limits
+	checked.CheckAfterIdle = -1 // on every acquire
 	return []variant{
 		{"defaults", resource.Hooks[int]{Construct: construct}, pool.Options{}},
 		{"limits", resource.Hooks[int]{Construct: construct}, pool.Options{Policy: limits}},
-		{"hooks", resource.Hooks[int]{Construct: construct, Check: nop, Prepare: nop, Reset: nop, Destroy: nop}, pool.Options{Policy: limits}},
+		{"hooks", resource.Hooks[int]{Construct: construct, Check: nop, Prepare: nop, Reset: nop, Destroy: nop}, pool.Options{Policy: checked}},
 	}
 }
 

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"os"
 	"sync"
 	"time"
@@ -55,21 +54,49 @@ func (c *connection) close(ctx context.Context) error {
 	return err
 }
 
-// inTurn are the locks of closeInTurn, chosen by the path, which the databases of one file have in common.
-var inTurn [64]sync.Mutex
-
-var inTurnSeed = maphash.MakeSeed()
-
 // closeInTurn closes the connections of one file one after the other. The last one takes the log away:
 // of two that close at the same moment, each would see the other's lock on the file, and neither would be the last.
 func (c *connection) closeInTurn(closed bool) error {
-	turn := &inTurn[maphash.String(inTurnSeed, c.database.resolved())%uint64(len(inTurn))]
-	turn.Lock()
-	defer turn.Unlock()
+	leave := closings.enter(c.database.resolved())
+	defer leave()
 	if closed {
 		return c.Uninstall() // closes what the borrower could not
 	}
 	return c.Handle.Close()
+}
+
+// closings has a lock for each file of which a connection closes, or waits to: one whose disk hangs holds up no other file.
+var closings = turns{files: map[string]*turn{}}
+
+type turns struct {
+	mu    sync.Mutex // protects the following
+	files map[string]*turn
+}
+
+type turn struct {
+	mu    sync.Mutex
+	users int // that hold mu, or wait for it: turns.mu protects it
+}
+
+// enter waits for the turn of a file. leave ends it.
+func (t *turns) enter(path string) (leave func()) {
+	t.mu.Lock()
+	file := t.files[path]
+	if file == nil {
+		file = new(turn)
+		t.files[path] = file
+	}
+	file.users++
+	t.mu.Unlock()
+	file.mu.Lock()
+	return func() {
+		file.mu.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if file.users--; file.users == 0 {
+			delete(t.files, path)
+		}
+	}
 }
 
 // closeUnused closes a connection that was never handed out, with whatever Options.Setup or a migration that failed has left open on it:

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -413,6 +415,31 @@ func TestTheLastConnectionTakesTheLogAway(t *testing.T) {
 		group.Wait()
 		require.Equal(t, []string{"app.db"}, files(t, file))
 	}
+}
+
+// A close that hangs, as on a disk that does, holds up no close of another file, and nothing is kept of a file that has closed.
+func TestClosings_AreEachFilesOwn(t *testing.T) {
+	turns := turns{files: map[string]*turn{}}
+	leave := turns.enter("hangs")
+	for n := range 1000 {
+		turns.enter(strconv.Itoa(n))()
+	}
+	file := turns.files["hangs"]
+	assert.Len(t, turns.files, 1)
+	assert.False(t, file.mu.TryLock(), "it is the one that hangs that has the turn")
+	second := make(chan struct{})
+	go func() {
+		turns.enter("hangs")()
+		close(second)
+	}()
+	for users := 1; users < 2; runtime.Gosched() {
+		turns.mu.Lock()
+		users = file.users
+		turns.mu.Unlock()
+	}
+	leave()
+	<-second
+	assert.Empty(t, turns.files)
 }
 
 func TestPoolCloseLeavesNothing(t *testing.T) {

@@ -246,8 +246,8 @@ var mutants = []mutant{
 	},
 	{
 		what: "the connections of one file close at the same moment", file: "backends/sqlite/conn_close.go", tests: ofSQLite,
-		old: "turn.Lock()\n\tdefer turn.Unlock()",
-		new: "_ = turn",
+		old: "leave := closings.enter(c.database.resolved())",
+		new: "leave := func() {}",
 	},
 	{
 		what: "the log of a file that was replaced is left to the next one", file: "backends/sqlite/conn_close.go", tests: ofSQLite,

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	zombiezen "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/headpond/headpond/backends/sqlite"
 	"github.com/headpond/headpond/pool"
@@ -122,6 +123,82 @@ func TestName_OpenedByManyAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	defer db.Close()
 	assert.Equal(t, 16, value[int](t, db, "SELECT count(*) FROM t"))
+}
+
+// A file that another connection has to itself takes the busy timeout to open. Nothing but calls for it waits meanwhile,
+// each until its own ctx ends.
+func TestName_AFileThatIsSlowToOpenHoldsUpNoOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slow.db")
+	holder, err := zombiezen.OpenConn(path, zombiezen.OpenReadWrite, zombiezen.OpenCreate)
+	require.NoError(t, err)
+	require.NoError(t, sqlitex.ExecuteScript(holder, "CREATE TABLE t (x)", nil))
+	require.NoError(t, sqlitex.ExecuteTransient(holder, "BEGIN EXCLUSIVE", nil))
+	openName := func(path string) *sql.DB {
+		db, err := sql.Open("headpond", path+"?busy_timeout=1m")
+		require.NoError(t, err)
+		return db
+	}
+	slow := openName(path)
+	opened := make(chan error)
+	go func() { opened <- slow.PingContext(context.Background()) }()
+	for waits := false; !waits; runtime.Gosched() {
+		files.mu.Lock()
+		waits = len(files.all) == 1
+		files.mu.Unlock()
+	}
+
+	other := openName(filepath.Join(t.TempDir(), "other.db"))
+	do(t, other, "CREATE TABLE t (x)")
+	require.NoError(t, other.Close())
+	second := openName(path)
+	for _, db := range []*sql.DB{slow, second} {
+		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		require.ErrorIs(t, db.PingContext(short), context.DeadlineExceeded)
+		cancel()
+	}
+
+	require.NoError(t, sqlitex.ExecuteTransient(holder, "COMMIT", nil))
+	require.NoError(t, holder.Close())
+	require.NoError(t, <-opened)
+	do(t, second, "INSERT INTO t VALUES (1)")
+	files.mu.Lock()
+	assert.Len(t, files.all, 1)
+	files.mu.Unlock()
+	require.NoError(t, errors.Join(slow.Close(), second.Close()))
+}
+
+// What was wrong is told to all who waited for one open, and the next one tries again.
+func TestName_OfOneOpenThatFailsAllHear(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none", "app.db")
+	db, err := sql.Open("headpond", path)
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() { assert.ErrorIs(t, db.Ping(), sqlite.ErrNoDirectory) })
+	}
+	group.Wait()
+	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
+	require.NoError(t, db.Ping())
+	require.NoError(t, db.Close())
+}
+
+// A Close in the middle of the open waits for it, and leaves nothing open.
+func TestName_ClosedWhileItIsOpened(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "app.db")
+		db, err := sql.Open("headpond", path)
+		require.NoError(t, err)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() { _ = db.Ping() })
+		}
+		runtime.Gosched()
+		require.NoError(t, db.Close())
+		files.mu.Lock()
+		assert.Empty(t, files.all)
+		files.mu.Unlock()
+		group.Wait()
+	}
 }
 
 func TestName_Memory(t *testing.T) {

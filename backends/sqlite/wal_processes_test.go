@@ -30,7 +30,8 @@ type filling struct {
 // filled is what became of it.
 type filled struct {
 	Writes  int64
-	Longest time.Duration // of them
+	Busy    int64         // that got no turn among the processes, which wait in no order, within the busy timeout
+	Longest time.Duration // of all
 	Pinned  []string      // what Options.OnPinned was told
 	WAL     WAL
 }
@@ -53,7 +54,7 @@ func init() {
 			return err
 		}
 		var all sync.WaitGroup
-		var writes atomic.Int64
+		var writes, busy atomic.Int64
 		for range how.Readers {
 			all.Go(func() {
 				<-time.After(rand.N(20 * time.Millisecond)) // never all at once
@@ -66,10 +67,15 @@ func init() {
 			all.Go(func() {
 				for began := time.Now(); time.Since(began) < how.Lasts; <-time.After(how.Pause) {
 					asked := time.Now()
-					fatal(db.Write(ctx, func(_ context.Context, conn *Conn) error {
+					err := db.Write(ctx, func(_ context.Context, conn *Conn) error {
 						return sqlitex.Execute(conn, "INSERT INTO work (x) VALUES (randomblob(?))", &sqlitex.ExecOptions{Args: []any{how.Size}})
-					}))
-					writes.Add(1)
+					})
+					if ErrCode(err).ToPrimary() == ResultBusy {
+						busy.Add(1)
+					} else {
+						fatal(err)
+						writes.Add(1)
+					}
 					mu.Lock()
 					what.Longest = max(what.Longest, time.Since(asked))
 					mu.Unlock()
@@ -79,7 +85,7 @@ func init() {
 		all.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		what.Writes, what.WAL = writes.Load(), db.Stats().WAL
+		what.Writes, what.Busy, what.WAL = writes.Load(), busy.Load(), db.Stats().WAL
 		return json.NewEncoder(os.Stdout).Encode(what)
 	}
 }
@@ -152,8 +158,8 @@ func TestJournalSizeLimit_WithSeveralProcesses(t *testing.T) {
 				kept = largest < c.times*limit
 				truncated := uint64(0)
 				for _, process := range all {
-					t.Logf("%d writes of at most %v; %d checkpoints that truncated the log, %d that could not, %d locked; readers waited for %v",
-						process.Writes, process.Longest, process.WAL.Truncated, process.WAL.Incomplete, process.WAL.Locked, process.WAL.HeldBack)
+					t.Logf("%d writes and %d that were busy, of at most %v; %d checkpoints that truncated the log, %d that could not, %d locked; readers waited for %v",
+						process.Writes, process.Busy, process.Longest, process.WAL.Truncated, process.WAL.Incomplete, process.WAL.Locked, process.WAL.HeldBack)
 					assert.Empty(t, process.Pinned)
 					assert.Less(t, process.Longest, 5*time.Second+20*time.Millisecond)
 					truncated += process.WAL.Truncated

@@ -105,7 +105,7 @@ func TestBank(t *testing.T) {
 		all.Wait()
 		b.audit(t)
 		stats := db.Stats()
-		t.Logf("%d transfers, %d that failed, %d snapshots; %d batches, the largest of %d, %d works ran again; %d readers and %d writers opened",
+		t.Logf("%d transfers, %d that failed, %d snapshots; %d batches, the largest of %d, %d calls ran again; %d readers and %d writers opened",
 			len(b.receipts), b.unlucky.Load(), b.sums.Load(), stats.Batch.Batches, stats.Batch.Largest, stats.Batch.Retries, stats.Readers.Created, stats.Writer.Created)
 		assert.NotZero(t, b.unlucky.Load())
 		assert.Greater(t, len(b.receipts), 64*rounds/4)

@@ -67,7 +67,7 @@ func TestBatchSyncsOncePerBatch(t *testing.T) {
 	}
 	batches := sum(`batches: (\d+)`)
 	syncs := sum(`(?m)^ *\S+ +\S+ +\S+ +(\d+) .*\bf(?:data)?sync$`) // % time, seconds, usecs/call, calls, errors, syscall
-	t.Logf("%d works, %d batches, %d syncs", works, batches, syncs)
+	t.Logf("%d calls, %d batches, %d syncs", works, batches, syncs)
 	assert.GreaterOrEqual(t, syncs, batches, "every batch is synced before it is acknowledged")
 	assert.Less(t, syncs, works/2, "and far fewer than works are")
 }

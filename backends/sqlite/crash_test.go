@@ -261,7 +261,7 @@ func TestKill(t *testing.T) {
 			require.NoError(t, os.Remove(c.file))
 		}
 	}
-	t.Logf("%d kills, %d of them before the first word; %d works acknowledged; %d backups complete, %d absent; %d temporary files left; %.0f s",
+	t.Logf("%d kills, %d of them before the first word; %d calls acknowledged; %d backups complete, %d absent; %d temporary files left; %.0f s",
 		kills, total.early, acknowledged, total.complete, total.absent, total.leftovers, time.Since(began).Seconds())
 	assert.NotZero(t, acknowledged)
 	assert.NotZero(t, total.complete+total.absent)

@@ -80,7 +80,7 @@ func TestProcesses(t *testing.T) {
 	p.audit(t)
 	file, err := os.Stat(p.file)
 	require.NoError(t, err)
-	t.Logf("%v; %d works acknowledged, %d failed; %d backups; the database has %.1f MiB; the log had %.1f MiB at the most, the limit is %.1f",
+	t.Logf("%v; %d calls acknowledged, %d failed; %d backups; the database has %.1f MiB; the log had %.1f MiB at the most, the limit is %.1f",
 		p.count, len(p.acked), len(p.failed), len(p.done), mib(file.Size()), mib(largest), mib(p.limit))
 	assert.Empty(t, p.wrong)
 	assert.NotEmpty(t, p.acked)

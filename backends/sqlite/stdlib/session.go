@@ -68,10 +68,13 @@ func (s *session) ExecContext(ctx context.Context, text string, args []driver.Na
 	return done.result, nil
 }
 
-// Ping acquires a reader and gives it back.
+// Ping acquires a reader and gives it back. A session that holds a connection looks at that: in memory it would wait for itself.
 func (s *session) Ping(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.held != nil {
+		return typed(s.lost())
+	}
 	if err := s.attach(ctx); err != nil {
 		return typed(err)
 	}

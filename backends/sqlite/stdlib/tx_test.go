@@ -3,6 +3,8 @@ package stdlib
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -326,4 +328,34 @@ func TestTx_NestedInWriteIsRefused(t *testing.T) {
 		assert.ErrorIs(t, err, pool.ErrNested)
 		return nil
 	}))
+}
+
+// A session that holds a connection pings that one: in memory there is no other, and it would wait for itself.
+func TestPing_OfASessionThatHoldsAConnection(t *testing.T) {
+	for name, open := range map[string]func() (*sqlite.DB, error){
+		"memory": func() (*sqlite.DB, error) { return sqlite.OpenMemory(t.Context(), sqlite.Options{}) },
+		"file": func() (*sqlite.DB, error) {
+			return sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "app.db"), sqlite.Options{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			under, err := open()
+			require.NoError(t, err)
+			db := OpenDB(under, Options{})
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			for _, text := range []string{"CREATE TEMP TABLE x (y)", "BEGIN", "SAVEPOINT s"} {
+				_, err = conn.ExecContext(t.Context(), text)
+				require.NoError(t, err)
+				acquired := under.Stats().Readers.Acquired
+				require.NoError(t, conn.PingContext(t.Context()))
+				assert.Equal(t, acquired, under.Stats().Readers.Acquired)
+			}
+			_, err = conn.ExecContext(t.Context(), "ROLLBACK")
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.NoError(t, db.PingContext(t.Context()))
+			require.NoError(t, errors.Join(db.Close(), under.Close(context.Background())))
+		})
+	}
 }

@@ -71,8 +71,13 @@ func (h *hold) prepareAny(text string, known knowledge) (c *cursor, rest string,
 }
 
 // start binds args and makes the first step, behind which the columns are those of the rows.
-func (c *cursor) start(args *arguments) error {
-	if err := args.bind(c.stmt, c.h.s.options.TimeFormat); err != nil {
+// Of the last statement of a text it first makes sure that no argument is left over: what is an error has done nothing.
+func (c *cursor) start(args *arguments, last bool) error {
+	err := args.bind(c.stmt, c.h.s.options.TimeFormat)
+	if err == nil && last {
+		err = args.finish()
+	}
+	if err != nil {
 		c.close()
 		return err
 	}
@@ -94,11 +99,11 @@ func (c *cursor) start(args *arguments) error {
 }
 
 // startAs is start, for a statement of which that is known.
-func (c *cursor) startAs(known knowledge, args *arguments) error {
+func (c *cursor) startAs(known knowledge, args *arguments, last bool) error {
 	if !known.untainted() {
-		return c.start(args)
+		return c.start(args, last)
 	}
-	return c.h.below.Untainted(func() error { return c.start(args) }) // which may prepare it anew
+	return c.h.below.Untainted(func() error { return c.start(args, last) }) // which may prepare it anew
 }
 
 // largeArgument is how many bytes an argument may have to stay bound to a cached statement.

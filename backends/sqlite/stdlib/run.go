@@ -34,16 +34,12 @@ func (s *session) onReader(ctx context.Context, text string, known knowledge, ar
 			return done, err
 		}
 	}
-	if err := c.start(args); err != nil {
+	if err := c.start(args, true); err != nil {
 		return done, err
 	}
 	done.result = s.unchanged()
 	if !query {
-		err = errors.Join(c.drain(), args.finish())
-		c.close()
-		return done, err
-	}
-	if err := args.finish(); err != nil {
+		err = c.drain()
 		c.close()
 		return done, err
 	}
@@ -118,7 +114,7 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 			}
 			s.texts.learn(text, func(known *knowledge) { known.aloneFor = cookie })
 		}
-		if err := c.start(&again); err != nil {
+		if err := c.start(&again, true); err != nil {
 			return err
 		}
 		if query {
@@ -128,7 +124,7 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 				return err
 			}
 		}
-		if err := errors.Join(c.drain(), again.finish()); err != nil {
+		if err := c.drain(); err != nil {
 			return err
 		}
 		now = handle.Changes()
@@ -203,11 +199,7 @@ func (s *session) toEnd(h *hold, text string, known knowledge, args *arguments, 
 
 // finish starts a statement and reads its rows, or as many as are read ahead. The cursor is closed unless there are more.
 func (s *session) finish(done *outcome, c *cursor, known knowledge, args *arguments, query, all bool) error {
-	if err := c.startAs(known, args); err != nil {
-		return err
-	}
-	if err := args.finish(); err != nil {
-		c.close()
+	if err := c.startAs(known, args, true); err != nil {
 		return err
 	}
 	if query {

@@ -49,7 +49,7 @@ func (s *session) script(ctx context.Context, text string, args *arguments, quer
 			}
 		}
 	}
-	return done, args.finish()
+	return done, nil
 }
 
 // next runs the first statement of a script, and returns what follows it.
@@ -58,6 +58,11 @@ func (s *session) next(ctx context.Context, text string, args *arguments, query 
 	switch known.kind {
 	case begin, commit, rollback, savepoint, sessionPragma:
 		first, rest := split(text)
+		if blank(rest) {
+			if err := args.finish(); err != nil {
+				return done, "", err
+			}
+		}
 		if known.kind == sessionPragma && s.tx == nil {
 			return outcome{result: s.unchanged()}, rest, s.setPragma(ctx, setting{known.name, truth(known.value)})
 		}
@@ -76,7 +81,7 @@ func (s *session) next(ctx context.Context, text string, args *arguments, query 
 		return done, "", err
 	}
 	defer c.close()
-	if err = c.startAs(known, args); err != nil {
+	if err = c.startAs(known, args, blank(rest)); err != nil {
 		return done, "", err
 	}
 	if query {

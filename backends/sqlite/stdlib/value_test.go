@@ -185,3 +185,47 @@ func TestDoubleQuotes_AreNotLeftToOthers(t *testing.T) {
 	require.NoError(t, under.Write(t.Context(), refuses))
 	assert.Zero(t, under.Stats().Found)
 }
+
+// A statement with an argument too many, or a name too many, is an error, and has done nothing; of a script, the last one has not.
+func TestArguments_ThatAreLeftOverLeaveNothingWritten(t *testing.T) {
+	type execer interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	}
+	surplus := func(t *testing.T, db execer, count func() int) {
+		before := count()
+		for _, c := range []struct {
+			text    string
+			args    []any
+			written int
+		}{
+			{"INSERT INTO t VALUES (?)", []any{1, 2}, 0},
+			{"INSERT OR ROLLBACK INTO u VALUES (?)", []any{1, 2}, 0},
+			{"INSERT INTO t VALUES (?) RETURNING x", []any{1, 2}, 0},
+			{"INSERT INTO t VALUES (:x)", []any{sql.Named("x", 1), sql.Named("y", 2)}, 0},
+			{"INSERT INTO t VALUES (?); INSERT INTO t VALUES (?)", []any{1, 2, 3}, 1},
+			{"INSERT INTO t VALUES (?); PRAGMA user_version=7; -- the end", []any{1, 3}, 1},
+		} {
+			_, err := db.ExecContext(t.Context(), c.text, c.args...)
+			require.ErrorContains(t, err, "headpond/sqlite/stdlib: ", c.text)
+			before += c.written
+			require.Equal(t, before, count(), c.text)
+		}
+	}
+	for name, options := range map[string]Options{"in a batch": {}, "by itself": {NoBatch: true}} {
+		t.Run(name, func(t *testing.T) {
+			db, _ := open(t, sqlite.Options{}, options)
+			do(t, db, "CREATE TABLE t (x)", "CREATE TABLE u (x)")
+			count := func() int { return value[int](t, db, "SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u)") }
+			surplus(t, db, count)
+			surplus(t, db, count) // when the texts are known
+			assert.Zero(t, value[int](t, db, "PRAGMA user_version"))
+			tx, err := db.Begin()
+			require.NoError(t, err)
+			surplus(t, tx, func() (n int) {
+				require.NoError(t, tx.QueryRow("SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u)").Scan(&n))
+				return n
+			})
+			require.NoError(t, tx.Commit())
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/internal/queue"
@@ -22,6 +23,11 @@ type bench struct {
 	stale    func(int) bool
 	suspect  func(int) bool
 	since    map[int]time.Duration // when a value became idle
+}
+
+// still runs a test whose clock is the test's own, and in which the gate's timers, which have another one, do not fire.
+func still(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
 func newBench(config Config[int]) *bench {
@@ -288,7 +294,7 @@ func TestFailedToBuild_WhileValuesAreLiveWaitsForTheBackoff(t *testing.T) {
 		assert.EqualValues(t, 1, b.Snapshot().Waited)
 		return b, w
 	}
-	t.Run("the error comes when it is over", func(t *testing.T) {
+	t.Run("the error comes when it is over", still(func(t *testing.T) {
 		b, w := start(t)
 		later := b.wait(t, Request{})
 		b.now = b.wakeAt
@@ -297,14 +303,14 @@ func TestFailedToBuild_WhileValuesAreLiveWaitsForTheBackoff(t *testing.T) {
 		assert.Equal(t, 1, b.Snapshot().WaitingForBuild, "the next one is the trial")
 		b.leave(t, later)
 		b.Close()
-	})
-	t.Run("a value that comes back", func(t *testing.T) {
+	}))
+	t.Run("a value that comes back", still(func(t *testing.T) {
 		b, w := start(t)
 		b.Put(1, nil)
 		assert.Equal(t, 1, b.granted(t, w).Value)
 		b.Close()
-	})
-	t.Run("another build succeeds: it builds again", func(t *testing.T) {
+	}))
+	t.Run("another build succeeds: it builds again", still(func(t *testing.T) {
 		b, w := start(t)
 		warm := b.Warm(context.Background(), 2)
 		assert.Equal(t, Kept, b.Built(b.build(t), 2))
@@ -312,8 +318,8 @@ func TestFailedToBuild_WhileValuesAreLiveWaitsForTheBackoff(t *testing.T) {
 		<-warm.Done
 		assert.Equal(t, Value, warm.Decision)
 		assert.False(t, b.willWake)
-	})
-	t.Run("a success does not lengthen it", func(t *testing.T) {
+	}))
+	t.Run("a success does not lengthen it", still(func(t *testing.T) {
 		b, w := start(t)
 		first := b.wait(t, Request{Place: 1})
 		b.Warm(context.Background(), 2)
@@ -324,61 +330,65 @@ func TestFailedToBuild_WhileValuesAreLiveWaitsForTheBackoff(t *testing.T) {
 		b.now = b.wakeAt
 		b.wake()
 		assert.Equal(t, Failed, b.granted(t, w).Decision)
-	})
+	}))
 }
 
 func TestWake_AnOldTimerEndsNothing(t *testing.T) {
-	b := newBench(Config[int]{Max: 2, ShortestBackoff: time.Second, LongestBackoff: time.Second})
-	fail := func() {
-		w := b.wait(t, Request{})
-		b.FailedToBuild(b.build(t), errRefused, false)
-		assert.Equal(t, Failed, b.granted(t, w).Decision)
-	}
-	fail()
-	warm := b.Warm(context.Background(), 1) // it does not wait for the backoff
-	assert.Equal(t, Kept, b.Built(b.build(t), 1))
-	<-warm.Done
-	assert.False(t, b.willWake, "a success ends the backoff")
-	value, _, decision := b.Take()
-	require.Equal(t, Value, decision)
-	require.Equal(t, 1, value)
-	b.Detach()
-	b.now = time.Millisecond
-	fail()
-	b.wake() // of the first backoff, too late to be stopped
-	waits := b.wait(t, Request{})
-	assert.Equal(t, 1, b.Snapshot().Waiting)
-	b.now = b.wakeAt
-	b.wake()
-	assert.Equal(t, 1, b.Snapshot().WaitingForBuild)
-	b.leave(t, waits)
-	b.Close()
+	still(func(t *testing.T) {
+		b := newBench(Config[int]{Max: 2, ShortestBackoff: time.Second, LongestBackoff: time.Second})
+		fail := func() {
+			w := b.wait(t, Request{})
+			b.FailedToBuild(b.build(t), errRefused, false)
+			assert.Equal(t, Failed, b.granted(t, w).Decision)
+		}
+		fail()
+		warm := b.Warm(context.Background(), 1) // it does not wait for the backoff
+		assert.Equal(t, Kept, b.Built(b.build(t), 1))
+		<-warm.Done
+		assert.False(t, b.willWake, "a success ends the backoff")
+		value, _, decision := b.Take()
+		require.Equal(t, Value, decision)
+		require.Equal(t, 1, value)
+		b.Detach()
+		b.now = time.Millisecond
+		fail()
+		b.wake() // of the first backoff, too late to be stopped
+		waits := b.wait(t, Request{})
+		assert.Equal(t, 1, b.Snapshot().Waiting)
+		b.now = b.wakeAt
+		b.wake()
+		assert.Equal(t, 1, b.Snapshot().WaitingForBuild)
+		b.leave(t, waits)
+		b.Close()
+	})(t)
 }
 
 func TestWake_TrialsThatHangAreDoubled(t *testing.T) {
-	b := newBench(Config[int]{Max: 100, MaxConstructing: 5, ShortestBackoff: 1, LongestBackoff: 1})
-	w := b.wait(t, Request{})
-	b.FailedToBuild(b.build(t), errRefused, false)
-	b.granted(t, w)
-	for range 20 {
-		b.wait(t, Request{})
-	}
-	b.now = b.wakeAt
-	b.wake()
-	for _, want := range []int{1, 2, 4, 5, 5} { // MaxConstructing is 5
-		assert.Equal(t, want, b.Snapshot().Constructing)
-		assert.Equal(t, b.now+time.Second, b.wakeAt)
+	still(func(t *testing.T) {
+		b := newBench(Config[int]{Max: 100, MaxConstructing: 5, ShortestBackoff: 1, LongestBackoff: 1})
+		w := b.wait(t, Request{})
+		b.FailedToBuild(b.build(t), errRefused, false)
+		b.granted(t, w)
+		for range 20 {
+			b.wait(t, Request{})
+		}
 		b.now = b.wakeAt
 		b.wake()
-	}
-	// One that succeeds lets all in, and how long it took is how long the next ones may take.
-	for range 4 {
-		b.build(t)
-	}
-	b.now += 3 * time.Second
-	assert.Equal(t, Kept, b.Built(b.build(t), 1))
-	assert.Greater(t, b.breaker.patience(), 6*time.Second)
-	b.Close()
+		for _, want := range []int{1, 2, 4, 5, 5} { // MaxConstructing is 5
+			assert.Equal(t, want, b.Snapshot().Constructing)
+			assert.Equal(t, b.now+time.Second, b.wakeAt)
+			b.now = b.wakeAt
+			b.wake()
+		}
+		// One that succeeds lets all in, and how long it took is how long the next ones may take.
+		for range 4 {
+			b.build(t)
+		}
+		b.now += 3 * time.Second
+		assert.Equal(t, Kept, b.Built(b.build(t), 1))
+		assert.Greater(t, b.breaker.patience(), 6*time.Second)
+		b.Close()
+	})(t)
 }
 
 func TestPut_BeyondMaxIdleIsSurplus(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headpond/headpond/internal/agent"
 	"github.com/headpond/headpond/pool"
 	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
@@ -138,4 +139,27 @@ func TestAgent_Leaks(t *testing.T) {
 		assert.Equal(t, "batch", (<-leaks).Label)
 		require.NoError(t, p.Close(t.Context()))
 	})
+}
+
+func TestNote_LastsAsLongAsItsLease(t *testing.T) {
+	p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 1, nil }}, pool.Options{MaxSize: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, p.Close(context.Background())) })
+	key := valueKey{}
+	outer, inner := &agent.Note{Key: key, Method: "outer"}, &agent.Note{Key: key, Method: "inner"}
+	var kept context.Context
+	require.NoError(t, p.Do(t.Context(), func(ctx context.Context, _ int) error {
+		assert.Nil(t, ctx.Value(key))
+		ctx.(agent.Noted).Note(outer)
+		require.NoError(t, p.Do(ctx, func(ctx context.Context, _ int) error {
+			assert.Same(t, outer, ctx.Value(key), "that of the ctx around it")
+			ctx.(agent.Noted).Note(inner)
+			assert.Same(t, inner, ctx.Value(key))
+			kept = context.WithoutCancel(ctx)
+			return nil
+		}))
+		assert.Same(t, outer, kept.Value(key), "the inner lease has ended")
+		return nil
+	}))
+	assert.Nil(t, kept.Value(key))
 }

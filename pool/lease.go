@@ -76,7 +76,7 @@ func (l Lease[T]) Context(ctx context.Context) context.Context {
 	if l.entry == nil {
 		return ctx
 	}
-	return &leaseContext[T]{ctx, l}
+	return &leaseContext[T]{Context: ctx, lease: l}
 }
 
 // live reports whether the lease is out.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/headpond/headpond/internal/agent"
 )
 
 // markKey is the context key of a mark of the pool:
@@ -27,14 +29,21 @@ func (p *Pool[T]) marked(ctx context.Context) mark {
 type leaseContext[T any] struct {
 	context.Context
 	lease Lease[T]
+	note  *agent.Note // of a backend; nil: none
 }
 
 func (c *leaseContext[T]) Value(key any) any {
 	if key == any(markKey[T]{c.lease.entry.pool}) {
 		return c
 	}
+	if c.note != nil && key == c.note.Key && c.lease.live() {
+		return c.note
+	}
 	return c.Context.Value(key)
 }
+
+// Note implements agent.Noted.
+func (c *leaseContext[T]) Note(note *agent.Note) { c.note = note }
 
 func (c *leaseContext[T]) live() bool { return c.lease.live() || c.outer() != nil }
 

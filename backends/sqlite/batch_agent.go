@@ -23,7 +23,7 @@ func newAgent(ctx context.Context, label string) *agentContext {
 // soloContext is the ctx of a call of Batch that runs on its caller's goroutine, and acquires the writer with it as an agent:
 // a call is counted and observed in the same way however it runs.
 type soloContext struct {
-	useContext
+	callContext
 	holding
 }
 

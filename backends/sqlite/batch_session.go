@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite/internal/raw"
+	"github.com/headpond/headpond/internal/agent"
 	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/pool"
 )
@@ -14,20 +15,21 @@ import (
 // writerSession runs calls of Batch on the writer of a DB: it is the session of its runner.
 type writerSession struct {
 	database *database
+	note     *agent.Note
 	writer   *pool.Pool[*Conn]
 	agent    *agentContext // with which it acquires the writer; it says which call has that
 
-	lease      pool.Lease[*Conn]
-	marks      context.Context // of the lease, for the ctx of calls
-	connection *connection     // of the lease; nil: there is none
-	rollbacks  int32           // before the open transaction
-	discard    bool            // the connection is to be closed: a call has said so with pool.Discard
-	tainted    bool            // the connection is not to be used any further: it was left changed, or broken
-	useContext *useContext     // of the call that runs: what it leaves behind may look at its ctx for ever
+	lease       pool.Lease[*Conn]
+	marks       context.Context // of the lease, for the ctx of calls
+	connection  *connection     // of the lease; nil: there is none
+	rollbacks   int32           // before the open transaction
+	discard     bool            // the connection is to be closed: a call has said so with pool.Discard
+	tainted     bool            // the connection is not to be used any further: it was left changed, or broken
+	callContext *callContext    // of the call that runs: what it leaves behind may look at its ctx for ever
 }
 
 func newWriterSession(database *database) *writerSession {
-	return &writerSession{database: database, agent: newAgent(context.Background(), "")}
+	return &writerSession{database: database, note: database.note("Batch"), agent: newAgent(context.Background(), "")}
 }
 
 func (s *writerSession) closing() bool { return s.database.interrupted.Load() }
@@ -65,7 +67,7 @@ func (s *writerSession) begin() error {
 func (s *writerSession) run(call *call) {
 	call.started, call.ending, call.ran = true, catch.Ending{}, time.Now()
 	call.attempts++
-	s.useContext = &useContext{Context: call.ctx, database: s.database, method: "Batch", marks: s.marks}
+	s.callContext = &callContext{Context: call.ctx, note: s.note, marks: s.marks}
 	s.agent.set(call.ctx, call.function, call.stack)
 	if err := s.connection.Run(raw.Savepoint); err != nil {
 		call.ending.Returned, call.err = true, err
@@ -74,7 +76,7 @@ func (s *writerSession) run(call *call) {
 	s.connection.ForgetChanges()
 	s.connection.keepStatements()
 	s.connection.watch(call.ctx)
-	catch.Run(func() { call.err = call.use(s.useContext, s.connection.conn) }, func(ending catch.Ending) { call.ending = ending })
+	catch.Run(func() { call.err = call.use(s.callContext, s.connection.conn) }, func(ending catch.Ending) { call.ending = ending })
 	if call.err != nil {
 		var discard bool
 		call.err, discard = pool.Discarded(call.err)
@@ -84,7 +86,7 @@ func (s *writerSession) run(call *call) {
 
 func (s *writerSession) verify(call *call) (remains, error) {
 	c := s.connection
-	s.useContext.over.Store(true)
+	s.callContext.over.Store(true)
 	if c.Closed() {
 		return lost, errClosed
 	}

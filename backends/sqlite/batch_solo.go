@@ -11,7 +11,7 @@ import (
 // to hand it to the runner and back takes as long as a small transaction. It reports whether it did.
 func (b *batcher) runSolo(op *operation, use func(ctx context.Context, conn *Conn) error, function uintptr, seen observation) (ran bool, err error) {
 	ctx := op.ctx
-	inner := &soloContext{useContext: useContext{Context: ctx, database: b.session.database, method: "Batch"}}
+	inner := &soloContext{callContext: callContext{Context: ctx, note: b.session.note}}
 	defer inner.over.Store(true)
 	var stack []uintptr
 	if b.records() {

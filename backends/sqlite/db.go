@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headpond/headpond/internal/agent"
 	"github.com/headpond/headpond/pool"
 	"zombiezen.com/go/sqlite"
 )
@@ -19,6 +20,8 @@ type DB struct {
 
 	// closeAnchor closes, once, an unused connection that keeps a database in memory alive; nil for a file.
 	closeAnchor func() error
+
+	reading, writing *agent.Note
 
 	batches      batcher
 	kept         keptReaders
@@ -65,13 +68,13 @@ func (db *DB) Read(ctx context.Context, use func(ctx context.Context, conn *Conn
 
 func (db *DB) read(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	switch outer := db.database.within(ctx); {
-	case outer == nil:
+	case outer == "":
 		db.checkpointer.admit(ctx)
 	case db.database.memory:
 		return db.nested(db.readers, "Read", outer)
 	}
 	return db.readers.Do(ctx, func(ctx context.Context, conn *Conn) error {
-		return db.withConnection(ctx, "Read", conn, func(ctx context.Context, c *connection) error {
+		return db.withConnection(ctx, db.reading, conn, func(ctx context.Context, c *connection) error {
 			return c.readTransaction(ctx, use)
 		})
 	})
@@ -95,22 +98,22 @@ func (db *DB) Write(ctx context.Context, use func(ctx context.Context, conn *Con
 	op := db.database.operation(ctx, Writer, writeRun)
 	err := errUnreturned
 	defer func() { op.end(err) }()
-	err = db.onWriter(op.ctx, "Write", func(ctx context.Context, c *connection) error {
+	err = db.onWriter(op.ctx, db.writing, func(ctx context.Context, c *connection) error {
 		return c.writeTransaction(ctx, op, use)
 	})
 	return err
 }
 
 // onWriter calls use with the writer, in no transaction, when it is its turn.
-// method is for errors. The ctx that use gets carries the mark against nesting.
+// The ctx that use gets has the note, which is also for errors.
 // A panic in use closes the connection and goes on.
-func (db *DB) onWriter(ctx context.Context, method string, use func(ctx context.Context, c *connection) error) error {
-	if err := db.mayWrite(ctx, method); err != nil {
+func (db *DB) onWriter(ctx context.Context, note *agent.Note, use func(ctx context.Context, c *connection) error) error {
+	if err := db.mayWrite(ctx, note.Method); err != nil {
 		return err
 	}
 	began := time.Now()
 	return db.database.vain(db.writer.Do(ctx, func(ctx context.Context, conn *Conn) error {
-		return db.withConnection(ctx, method, conn, func(ctx context.Context, c *connection) error {
+		return db.withConnection(ctx, note, conn, func(ctx context.Context, c *connection) error {
 			c.boundWait(began)
 			return use(ctx, c)
 		})
@@ -122,7 +125,7 @@ func (db *DB) mayWrite(ctx context.Context, method string) error {
 	if db.writer == nil {
 		return fmt.Errorf("headpond/sqlite %q: %s: %w", db.database.name(), method, ErrReadOnly)
 	}
-	if outer := db.database.within(ctx); outer != nil {
+	if outer := db.database.within(ctx); outer != "" {
 		return db.nested(db.writer, method, outer)
 	}
 	if db.closing.Load() {
@@ -132,8 +135,8 @@ func (db *DB) mayWrite(ctx context.Context, method string) error {
 }
 
 // nested is the error of a call inside another that it would wait for.
-func (db *DB) nested(p *pool.Pool[*Conn], method string, outer *useContext) error {
-	return &pool.Error{Pool: p.Name(), Op: pool.Acquire, Stats: p.Stats(), Err: nestedError{method, outer.method}}
+func (db *DB) nested(p *pool.Pool[*Conn], method, outer string) error {
+	return &pool.Error{Pool: p.Name(), Op: pool.Acquire, Stats: p.Stats(), Err: nestedError{method, outer}}
 }
 
 // nestedError is a pool.ErrNested that says what is inside what.
@@ -145,16 +148,15 @@ func (e nestedError) Error() string {
 
 func (e nestedError) Unwrap() error { return pool.ErrNested }
 
-// withConnection calls use with what is known of a connection, and with the mark against nesting in its ctx.
-func (db *DB) withConnection(ctx context.Context, method string, conn *Conn, use func(ctx context.Context, c *connection) error) error {
+// withConnection calls use with what is known of a connection that a pool's Do has lent, with its ctx, to which it adds the note.
+func (db *DB) withConnection(ctx context.Context, note *agent.Note, conn *Conn, use func(ctx context.Context, c *connection) error) error {
 	c, ok := connectionOf(conn)
 	if !ok {
 		return errClosed
 	}
-	inner := &useContext{Context: ctx, database: db.database, method: method}
-	defer inner.over.Store(true)
+	ctx.(agent.Noted).Note(note)
 	c.failed = sqlite.ResultOK
-	err := use(inner, c)
+	err := use(ctx, c)
 	c.endIfBroken(err)
 	return err
 }

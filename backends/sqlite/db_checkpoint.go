@@ -18,7 +18,7 @@ func (db *DB) Checkpoint(ctx context.Context) (done Checkpoint, err error) {
 	if db.database.options.ForeignCheckpoints {
 		return done, fmt.Errorf("headpond/sqlite %q: Checkpoint: %w", db.database.name(), ErrForeignCheckpoints)
 	}
-	err = db.onWriter(ctx, "Checkpoint", func(ctx context.Context, c *connection) error {
+	err = db.onWriter(ctx, db.database.note("Checkpoint"), func(ctx context.Context, c *connection) error {
 		if db.database.memory {
 			return nil
 		}

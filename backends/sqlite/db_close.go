@@ -30,7 +30,7 @@ func (db *DB) Close(ctx context.Context) error {
 	db.closing.Store(true)
 	db.checkpointer.stop()
 	db.kept.stop()
-	if outer := db.database.within(ctx); outer != nil {
+	if outer := db.database.within(ctx); outer != "" {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = db.closePools(over) // begins

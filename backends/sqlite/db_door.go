@@ -23,7 +23,7 @@ type doorDB struct{ *DB }
 
 func (db doorDB) AcquireReader(ctx context.Context) (pool.Lease[*Conn], error) {
 	switch outer := db.database.within(ctx); {
-	case outer == nil:
+	case outer == "":
 		db.checkpointer.admit(ctx)
 	case db.database.memory:
 		return pool.Lease[*Conn]{}, db.nested(db.readers, "database/sql", outer)

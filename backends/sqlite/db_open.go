@@ -26,7 +26,7 @@ func newDB(ctx context.Context, files *database) (db *DB, err error) {
 	if files.invalid != nil {
 		return nil, files.openError(mode, "options", files.invalid)
 	}
-	db = &DB{database: files}
+	db = &DB{database: files, reading: files.note("Read"), writing: files.note("Write")}
 	db.batches.init(files)
 	db.checkpointer.init(files, db.onWriter)
 	db.kept.db = db

@@ -53,6 +53,23 @@ func TestAcquireAndReleaseAllocateNothing(t *testing.T) {
 	assert.Equal(t, read, testing.AllocsPerRun(100, lease(ctx)), "for one that can")
 }
 
+func TestReadAndWriteAllocateTheirCtxAlone(t *testing.T) {
+	if onWindows {
+		t.Skip("SQLite's calls of the system allocate there")
+	}
+	db := open(t, false, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	use := func(_ context.Context, conn *Conn) error { return pointRead(conn) }
+	for name, run := range map[string]func(context.Context, func(context.Context, *Conn) error) error{"Read": db.Read, "Write": db.Write} {
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+			if err := run(ctx, use); err != nil {
+				t.Fatal(err)
+			}
+		}), 1.0, name)
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	db := open(b, false, Options{})
 	ctx, cancel := context.WithCancel(b.Context())

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headpond/headpond/internal/agent"
 	"github.com/headpond/headpond/resource"
 )
 
@@ -26,7 +27,7 @@ import (
 // There is a timer only if the writer was used since the last complete checkpoint, and a goroutine only during a run.
 type checkpointer struct {
 	writeAheadLog
-	onWriter func(ctx context.Context, method string, use func(ctx context.Context, c *connection) error) error // that of the DB
+	onWriter func(ctx context.Context, note *agent.Note, use func(ctx context.Context, c *connection) error) error // that of the DB
 
 	scheduled atomic.Bool    // the timer runs
 	backups   atomic.Int32   // in progress, each of which pins the log
@@ -41,7 +42,7 @@ type checkpointer struct {
 }
 
 // init does no I/O. The readers are still to be set.
-func (cp *checkpointer) init(database *database, onWriter func(ctx context.Context, method string, use func(ctx context.Context, c *connection) error) error) {
+func (cp *checkpointer) init(database *database, onWriter func(ctx context.Context, note *agent.Note, use func(ctx context.Context, c *connection) error) error) {
 	cp.database, cp.onWriter, cp.tracker = database, onWriter, newTracker(database.options)
 }
 
@@ -153,7 +154,7 @@ func (cp *checkpointer) limit() (done func(), ok bool) {
 func (cp *checkpointer) run() {
 	var done Checkpoint
 	mode, putOff, came, began := passive, false, false, time.Now()
-	err := cp.onWriter(newRunAgent(), "Checkpoint", func(ctx context.Context, c *connection) (err error) {
+	err := cp.onWriter(newRunAgent(), cp.database.note("Checkpoint"), func(ctx context.Context, c *connection) (err error) {
 		came = true
 		size := cp.size()
 		cp.mu.Lock()

@@ -37,7 +37,7 @@ func (cp *checkpointer) look(c *connection) {
 
 // watch is a run: it takes the writer for a moment, so that its release looks at the log, and tells Options.OnPinned if that is due.
 func (cp *checkpointer) watch() {
-	err := cp.onWriter(newAgent(context.Background(), "look at the log"), "OnPinned", func(context.Context, *connection) error { return nil })
+	err := cp.onWriter(newAgent(context.Background(), "look at the log"), cp.database.note("OnPinned"), func(context.Context, *connection) error { return nil })
 	size := cp.size()
 	cp.mu.Lock()
 	cp.running = false

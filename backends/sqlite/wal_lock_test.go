@@ -163,7 +163,7 @@ func TestCheckpoint_OfAnotherProcessIsEnough(t *testing.T) {
 			assert.True(t, done.Complete)
 		})
 		<-ready
-		require.NoError(t, db.onWriter(context.Background(), "Checkpoint", func(ctx context.Context, s *connection) error {
+		require.NoError(t, db.onWriter(context.Background(), db.database.note("Checkpoint"), func(ctx context.Context, s *connection) error {
 			done, mode, err := db.checkpointer.truncate(ctx, s, 1<<20)
 			assert.Equal(t, Checkpoint{Complete: true}, done)
 			assert.Equal(t, passive, mode)

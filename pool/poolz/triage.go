@@ -25,7 +25,8 @@ func (s severity) String() string { return [...]string{"well", "look", "needs_yo
 type condition struct {
 	stats    pool.Stats
 	options  pool.Options
-	groups   []group // of holders, the longest held first
+	groups   []group // of those holders that are shown, the longest held first
+	leaks    int     // leases that are held for longer than LeakAfter
 	samples  []sample
 	failing  failing // builds, since the last one that succeeded
 	waitedBy time.Duration
@@ -61,8 +62,8 @@ func (c *condition) triage(now time.Time) (severity, string) {
 		return needsIt, fmt.Sprintf("%s, the longest for %v%s: %s.", plural(s.Waiting, "caller waits", "callers wait"), seconds(s.OldestWait), timedOut(timeouts), c.why(building))
 	case timeouts > 0:
 		return needsIt, fmt.Sprintf("%s timed out in the last minute: %s.", plural(int(timeouts), "acquire", "acquires"), c.why(building))
-	case c.leaks() > 0:
-		return needsIt, fmt.Sprintf("%s for longer than LeakAfter, %v%s.", plural(c.leaks(), "lease is held", "leases are held"), c.options.LeakAfter,
+	case c.leaks > 0:
+		return needsIt, fmt.Sprintf("%s for longer than LeakAfter, %v%s.", plural(c.leaks, "lease is held", "leases are held"), c.options.LeakAfter,
 			heldBy(slices.DeleteFunc(slices.Clone(c.groups), func(g group) bool { return g.Leaked == 0 })))
 	case building != "":
 		return look, building + "."
@@ -120,10 +121,12 @@ func (c *condition) farPastLimit() *meter {
 	return nil
 }
 
-// leaks is how many leases were held for longer than LeakAfter.
-func (c *condition) leaks() (leaks int) {
-	for _, g := range c.groups {
-		leaks += g.Leaked
+// leaksOf is how many leases are held for longer than LeakAfter.
+func leaksOf(holders []pool.Holder, leakAfter time.Duration) (leaks int) {
+	for _, h := range holders {
+		if leakAfter > 0 && h.Held >= leakAfter {
+			leaks++
+		}
 	}
 	return leaks
 }
@@ -174,9 +177,7 @@ func groupsOf(holders []pool.Holder, callers []caller, leakAfter time.Duration) 
 		} else if g.Count == 9 {
 			g.IDs += " …"
 		}
-		if leakAfter > 0 && h.Held >= leakAfter {
-			g.Leaked++
-		}
+		g.Leaked += leaksOf(holders[i:i+1], leakAfter)
 	}
 	return all
 }

@@ -41,7 +41,7 @@ func TestTriage(t *testing.T) {
 			want: needsIt, says: "1 caller waits, the longest for 1 s: 12 Constructs failed in the last 41 s, none succeeded, and the last error was: connection refused."},
 		{name: "no more can be built, and nobody waits", condition: condition{stats: pool.Stats{MaxSize: 10, Idle: 2}, failing: refused},
 			want: look, says: "12 Constructs failed in the last 41 s, none succeeded, and the last error was: connection refused."},
-		{name: "leaks", condition: condition{stats: pool.Stats{MaxSize: 20, Held: 10}, groups: held, options: pool.Options{LeakAfter: 10 * time.Second}},
+		{name: "leaks", condition: condition{stats: pool.Stats{MaxSize: 20, Held: 10}, groups: held, leaks: 2, options: pool.Options{LeakAfter: 10 * time.Second}},
 			want: needsIt, says: "2 leases are held for longer than LeakAfter, 10s, 2 by report.go:88 orders.Report, one for 41.2 s."},
 		{name: "suspended", condition: condition{stats: pool.Stats{MaxSize: 10, Suspended: true}}, want: look, says: "It is suspended: every Acquire waits for Resume."},
 		{name: "suspended, and callers wait", condition: condition{stats: pool.Stats{MaxSize: 10, Suspended: true, Waiting: 2, OldestWait: time.Second}},
@@ -61,7 +61,7 @@ func TestTriage(t *testing.T) {
 }
 
 func TestTriage_LeaksNameTheirOwnHolders(t *testing.T) {
-	c := condition{stats: pool.Stats{MaxSize: 20, Held: 10}, options: pool.Options{LeakAfter: 10 * time.Second}, groups: []group{
+	c := condition{stats: pool.Stats{MaxSize: 20, Held: 10}, options: pool.Options{LeakAfter: 10 * time.Second}, leaks: 1, groups: []group{
 		{Count: 1, Longest: seconds(time.Minute), Caller: "a", Short: "leaky.go:1 f", Leaked: 1},
 		{Count: 9, Longest: seconds(time.Second), Caller: "b", Short: "busy.go:1 f"},
 	}}

@@ -153,6 +153,7 @@ const (
 )
 
 func (w *watched) view(now time.Time, find string) poolView {
+	past := w.history.last() // before the Stats: counters must not fall from one sample to the next
 	stats := w.pool.Stats()
 	v := poolView{
 		ID: w.id, Name: w.pool.Name(), Owner: cmp.Or(w.pool.Options().Owner, w.pool.Name()), State: "open", Since: stats.Since,
@@ -175,9 +176,11 @@ func (w *watched) view(now time.Time, find string) poolView {
 		}
 	}
 	holders := w.pool.Holders()
-	samples := append(w.history.last(), sampleOf(stats))
+	samples := append(past, sampleOf(stats))
 	v.Charts = charts(samples)
 	v.Rate = digits(rate(samples, func(s sample) uint64 { return s.acquired })) + " a second"
+	options := w.pool.Options()
+	leaks := leaksOf(holders, options.LeakAfter)
 	if len(holders) > mostHolders {
 		v.MoreHolders = len(holders) - mostHolders
 		holders = holders[:mostHolders]
@@ -186,7 +189,6 @@ func (w *watched) view(now time.Time, find string) poolView {
 	for i, c := range callers {
 		v.Holders = append(v.Holders, newHolderView(holders[i], c))
 	}
-	options := w.pool.Options()
 	v.Groups = groupsOf(holders, callers, options.LeakAfter)
 	slowly := w.slowAfter
 	if options.AcquireTimeout > 0 {
@@ -196,7 +198,7 @@ func (w *watched) view(now time.Time, find string) poolView {
 		v.Figures = append(v.Figures, newFigureView(f))
 	}
 	v.NoFigures, v.Queues, v.Meters = noFigures(v.Figures), queues(v.Figures), meters(v.Figures)
-	c := condition{stats, options, v.Groups, samples, w.lastBuilds(), slowly, v.Meters}
+	c := condition{stats, options, v.Groups, leaks, samples, w.lastBuilds(), slowly, v.Meters}
 	v.severity, v.Says = c.triage(now)
 	v.How = v.severity.String()
 	for _, i := range w.incidents() {

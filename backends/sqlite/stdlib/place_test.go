@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -88,6 +89,36 @@ func TestPlace(t *testing.T) {
 		}
 	}
 	assert.Zero(t, under.Stats().Found)
+}
+
+// TestPlace_OfTextsThatAreTooLongToBeRemembered runs texts whose place shows only when they are compiled.
+func TestPlace_OfTextsThatAreTooLongToBeRemembered(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (x)")
+	long := strings.Repeat("x", maxText)
+	for name, text := range map[string]string{
+		"a script of DDL":          "CREATE TABLE u (x);" + strings.Repeat("-- a comment\n", 6000) + "CREATE TABLE v (x);",
+		"two INSERTs":              "INSERT INTO t VALUES ('" + long + "'); INSERT INTO t VALUES ('y')",
+		"WITH and INSERT":          "WITH v(x) AS (VALUES ('" + long + "')) INSERT INTO t SELECT x FROM v",
+		"INSERT that has the word": "INSERT INTO t VALUES ('" + long + " rollback')",
+		"INSERT OR ROLLBACK":       "INSERT OR ROLLBACK INTO t VALUES ('" + long + "')",
+		"SELECT":                   "SELECT '" + long + "'",
+	} {
+		for range 2 {
+			_, err := db.Exec(text)
+			if name == "a script of DDL" {
+				text = "INSERT INTO u VALUES (1);" + strings.Repeat("-- a comment\n", 6000) + "INSERT INTO v VALUES (1)"
+			}
+			assert.NoError(t, err, name)
+		}
+	}
+	assert.Equal(t, 10, value[int](t, db, "SELECT count(*) FROM t"))
+	assert.Equal(t, 2, value[int](t, db, "SELECT (SELECT count(*) FROM u) + (SELECT count(*) FROM v)"))
+	stmt, err := db.Prepare("WITH v(x) AS (VALUES ('" + long + "')) INSERT INTO t SELECT x FROM v")
+	require.NoError(t, err)
+	_, err = stmt.Exec()
+	assert.NoError(t, err)
+	assert.NoError(t, stmt.Close())
 }
 
 func TestPlace_NoBatch(t *testing.T) {

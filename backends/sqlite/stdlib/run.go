@@ -73,7 +73,7 @@ func (s *session) learnPlace(c *cursor, text, rest string, known knowledge) erro
 			place = direct
 		}
 	}
-	s.texts.learn(text, func(known *knowledge) { known.kind = place })
+	s.learnOf(text, func(known *knowledge) { known.kind = place })
 	if place != read {
 		return errElsewhere
 	}
@@ -112,7 +112,7 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 			if rolls, err := h.below.RollsBack(); err != nil || rolls || h.below.CallsOwn() {
 				return errors.Join(err, s.runsAlone(text))
 			}
-			s.texts.learn(text, func(known *knowledge) { known.aloneFor = cookie })
+			s.learnOf(text, func(known *knowledge) { known.aloneFor = cookie })
 		}
 		if err := c.start(&again, true); err != nil {
 			return err
@@ -142,7 +142,7 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 
 // runsAlone learns that a text must not share a transaction.
 func (s *session) runsAlone(text string) error {
-	s.texts.learn(text, func(known *knowledge) { known.alone = true })
+	s.learnOf(text, func(known *knowledge) { known.alone = true })
 	return errElsewhere
 }
 

@@ -25,6 +25,7 @@ type session struct {
 	pinned  bool        // a script runs, which keeps held between its statements
 	idle    *time.Timer // ends what is held by a program that forgot it
 	idleFor uint64      // counts the uses of held, so that a timer that comes late does nothing
+	known   knowledge   // of the text that runs
 	changes raw.Changes // the session's own
 	pragmas []setting   // session pragmas that are not as they are on other sessions
 }
@@ -157,16 +158,21 @@ func (s *session) run(ctx context.Context, text string, values []driver.NamedVal
 	if err := ctx.Err(); err != nil {
 		return done, err
 	}
-	known := s.texts.look(text)
+	s.known = s.texts.look(text)
 	for range 4 { // each time something was learnt
 		args := newArguments(values)
-		done, err = s.runKnown(ctx, text, known, &args, query)
+		done, err = s.runKnown(ctx, text, s.known, &args, query)
 		if !errors.Is(err, errElsewhere) {
 			return done, err
 		}
-		known = s.texts.look(text)
 	}
 	return done, err
+}
+
+// learnOf changes what is known of the text that runs, or is compiled: also if it is too long to be remembered.
+func (s *session) learnOf(text string, change func(known *knowledge)) {
+	change(&s.known)
+	s.texts.learn(text, change)
 }
 
 func (s *session) runKnown(ctx context.Context, text string, known knowledge, args *arguments, query bool) (outcome, error) {
@@ -262,7 +268,8 @@ func (s *session) Prepare(text string) (driver.Stmt, error) {
 
 // compile makes sure that the first statement of text can be compiled, and learns about it.
 func (s *session) compile(ctx context.Context, text string) error {
-	known := s.texts.look(text)
+	s.known = s.texts.look(text)
+	known := s.known
 	if known.sql != "" || known.kind > direct || known.kind == direct && known.name != "" { // some pragmas act when they are compiled
 		return nil
 	}
@@ -291,7 +298,7 @@ func (s *session) compile(ctx context.Context, text string) error {
 // learn notes what SQLite says of the first statement of text. It returns errElsewhere if text is a script.
 func (s *session) learn(c *cursor, text, rest string) error {
 	script := !blank(rest)
-	s.texts.learn(text, func(known *knowledge) {
+	s.learnOf(text, func(known *knowledge) {
 		known.script, known.sql = script, text[:len(text)-len(rest)]
 	})
 	if script {

@@ -109,15 +109,16 @@ func (c *cursor) startAs(known knowledge, args *arguments, last bool) error {
 // largeArgument is how many bytes an argument may have to stay bound to a cached statement.
 const largeArgument = 4 << 10
 
-// describe looks at the columns, which are remembered for as long as the schema is the same.
+// describe looks at the columns, which are remembered for as long as the schema is the same, and is that of all sessions.
 func (c *cursor) describe(known knowledge) {
-	cookie := c.h.below.Handle().SchemaCookie()
-	if known.shape != nil && known.shape.cookie == cookie && !known.script {
+	handle := c.h.below.Handle()
+	cookie, shared := handle.SchemaCookie(), handle.SharesSchemas()
+	if known.shape != nil && known.shape.cookie == cookie && shared && !known.script {
 		c.shape = known.shape
 		return
 	}
 	c.shape = shapeOf(c.below, cookie)
-	if !known.script && !c.transient {
+	if !known.script && !c.transient && shared {
 		c.h.s.texts.learn(c.text, func(known *knowledge) { known.shape = c.shape })
 	}
 }

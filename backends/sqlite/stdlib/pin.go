@@ -33,6 +33,7 @@ func (s *session) attach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.texts.of(db)
 	s.database, s.unpin = databaseOf(db), done
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"io"
 	"reflect"
+	"slices"
 )
 
 // rows are a driver.Rows: what was read ahead, and a cursor with the rest.
@@ -35,8 +36,8 @@ func (o *outcome) rows(ctx context.Context, s *session) *rows {
 	return &rows{s: s, ctx: ctx, shape: shape, values: o.values, more: o.more, own: o.own, sets: o.sets}
 }
 
-// Columns returns the names of the columns.
-func (r *rows) Columns() []string { return r.shape.names }
+// Columns returns the names of the columns, which are the caller's to change.
+func (r *rows) Columns() []string { return slices.Clone(r.shape.names) }
 
 // Next puts the next row into values.
 func (r *rows) Next(values []driver.Value) error {

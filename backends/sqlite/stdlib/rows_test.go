@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -257,6 +260,94 @@ func TestRows_MetadataAfterAChangeOfTheSchema(t *testing.T) {
 	assert.Equal(t, []string{"first", "b", "c"}, columns())
 }
 
+// columnsOf returns the names of a result whose text is known: it is remembered from its second time on.
+func columnsOf(t testing.TB, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, query string) (names []string) {
+	t.Helper()
+	for range 3 {
+		rows, err := db.QueryContext(t.Context(), query)
+		require.NoError(t, err)
+		names, err = rows.Columns()
+		require.NoError(t, err)
+		require.NoError(t, rows.Close())
+	}
+	return names
+}
+
+// TestRows_MetadataOfSchemasThatAreTheSessionsOwn has schemas that differ, and have the same numbers.
+func TestRows_MetadataOfSchemasThatAreTheSessionsOwn(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (a)")
+	t.Run("temporary", func(t *testing.T) {
+		for create, want := range map[string][]string{"CREATE TEMP TABLE report (a, b)": {"a", "b"}, "CREATE TEMP TABLE report (x, y, z)": {"x", "y", "z"}} {
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			do(t, conn, create)
+			assert.Equal(t, want, columnsOf(t, conn, "SELECT * FROM report"))
+			require.NoError(t, conn.Close())
+		}
+	})
+	t.Run("attached", func(t *testing.T) {
+		for name, create := range map[string]string{"one": "CREATE TABLE u (at INTEGER)", "two": "CREATE TABLE u (at DATETIME)"} {
+			file := filepath.Join(t.TempDir(), name)
+			other, err := sql.Open("headpond", file)
+			require.NoError(t, err)
+			do(t, other, create, "INSERT INTO u VALUES (1700000000)")
+			require.NoError(t, other.Close())
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			do(t, conn, "ATTACH '"+file+"' AS other")
+			columnsOf(t, conn, "SELECT at FROM other.u")
+			at := value[any](t, conn, "SELECT at FROM other.u")
+			if name == "one" {
+				assert.EqualValues(t, 1700000000, at)
+			} else {
+				assert.IsType(t, time.Time{}, at)
+			}
+			require.NoError(t, conn.Close())
+		}
+	})
+	t.Run("uncommitted", func(t *testing.T) {
+		for _, column := range []string{"b", "c"} {
+			tx, err := db.Begin()
+			require.NoError(t, err)
+			do(t, tx, "ALTER TABLE t ADD COLUMN "+column)
+			assert.Equal(t, []string{"a", column}, columnsOf(t, tx, "SELECT * FROM t"))
+			require.NoError(t, tx.Rollback())
+			assert.Equal(t, []string{"a"}, columnsOf(t, db, "SELECT * FROM t"))
+		}
+	})
+}
+
+func TestRows_MetadataIsRemembered(t *testing.T) {
+	db, d := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (a)", "ALTER TABLE t ADD COLUMN b")
+	c := newConnector(d, Options{})
+	other := sql.OpenDB(c)
+	assert.Equal(t, []string{"a", "b"}, columnsOf(t, other, "SELECT * FROM t"))
+	assert.Equal(t, []string{"a"}, columnsOf(t, other, "INSERT INTO t VALUES (1, 2) RETURNING a"))
+	assert.NotNil(t, c.texts.look("SELECT * FROM t").shape)
+	assert.NotNil(t, c.texts.look("INSERT INTO t VALUES (1, 2) RETURNING a").shape)
+	require.NoError(t, other.Close())
+}
+
+func TestRows_ColumnsAreTheCallersToChange(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (Name TEXT)")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 20 {
+				names := columnsOf(t, db, "SELECT Name FROM t")
+				names[0] = strings.ToLower(names[0])
+			}
+		})
+	}
+	all.Wait()
+	assert.Equal(t, []string{"Name"}, columnsOf(t, db, "SELECT Name FROM t"))
+}
+
 func TestRows_InMemoryDoNotWaitForThemselves(t *testing.T) {
 	db := openMemory(t, sqlite.Options{}, Options{})
 	numbers(t, db, 1000)
@@ -268,4 +359,16 @@ func TestRows_InMemoryDoNotWaitForThemselves(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "x", value[string](t, db, "SELECT name FROM t WHERE id=1"))
 	assert.Len(t, readAll[int](t, rows), 999)
+}
+
+// TestRows_MetadataOfAnotherDatabase has two databases behind one *sql.DB, one after the other.
+func TestRows_MetadataOfAnotherDatabase(t *testing.T) {
+	var now *sqlite.DB
+	db := sql.OpenDB(NewPinConnector(func(context.Context) (*sqlite.DB, func(), error) { return now, func() {}, nil }, Options{}))
+	for create, want := range map[string][]string{"CREATE TABLE t (a, b)": {"a", "b"}, "CREATE TABLE t (x, y, z)": {"x", "y", "z"}} {
+		_, now = open(t, sqlite.Options{}, Options{})
+		do(t, db, create)
+		assert.Equal(t, want, columnsOf(t, db, "SELECT * FROM t"))
+	}
+	require.NoError(t, db.Close())
 }

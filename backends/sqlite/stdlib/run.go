@@ -95,9 +95,9 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 		handle.SetChanges(before)
 		defer handle.SetStrings(handle.SetStrings(raw.BothStrings))
 		h.below.CallsOwn() // forget those of others
-		cookie := handle.SchemaCookie()
+		cookie, shared := handle.SchemaCookie(), handle.SharesSchemas()
 		fresh := known
-		if known.aloneFor != cookie {
+		if known.aloneFor != cookie || !shared {
 			fresh.seen = 0 // a trigger of today may call what that of yesterday did not
 		}
 		c, rest, err := h.prepare(text, fresh)
@@ -112,7 +112,9 @@ func (s *session) inBatch(ctx context.Context, text string, known knowledge, arg
 			if rolls, err := h.below.RollsBack(); err != nil || rolls || h.below.CallsOwn() {
 				return errors.Join(err, s.runsAlone(text))
 			}
-			s.learnOf(text, func(known *knowledge) { known.aloneFor = cookie })
+			if shared {
+				s.learnOf(text, func(known *knowledge) { known.aloneFor = cookie })
+			}
 		}
 		if err := c.start(&again, true); err != nil {
 			return err

@@ -4,6 +4,9 @@ import (
 	"container/list"
 	"strings"
 	"sync"
+	"weak"
+
+	"github.com/headpond/headpond/backends/sqlite"
 )
 
 // kind is what a statement is, which says where it runs.
@@ -43,7 +46,8 @@ const maxTexts = 1000
 type texts struct {
 	mu   sync.Mutex // protects the following
 	all  map[string]*list.Element
-	used *list.List // of *entry, the one used last first
+	used *list.List              // of *entry, the one used last first
+	db   weak.Pointer[sqlite.DB] // of whose schema something is known
 }
 
 type entry struct {
@@ -79,6 +83,21 @@ func (t *texts) look(text string) knowledge {
 
 // maxText is how long a text may be to be remembered, in bytes.
 const maxText = 64 << 10
+
+// of says which database the texts are run on from now on. What is known of the schema of another one is forgotten.
+func (t *texts) of(db *sqlite.DB) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pointer := weak.Make(db)
+	if t.db == pointer {
+		return
+	}
+	t.db = pointer
+	for element := t.used.Front(); element != nil; element = element.Next() {
+		known := &element.Value.(*entry).knowledge
+		known.shape, known.aloneFor = nil, 0
+	}
+}
 
 // learn changes what is known of text.
 func (t *texts) learn(text string, change func(known *knowledge)) {

@@ -26,6 +26,17 @@ func (h *Handle) SchemaCookie() (all uint64) {
 	return all
 }
 
+// SharesSchemas reports whether what the schemas of the connection are is told by their SchemaCookie, on any connection to the file:
+// none is temporary or attached, and no change of one is uncommitted.
+func (h *Handle) SharesSchemas() bool {
+	db := h.sqlite3()
+	if db.FnDb > 2 || db.FmDbFlags&lib.DBFLAG_SchemaChange != 0 {
+		return false
+	}
+	temp := (*lib.TDb)(pointer(db.FaDb + unsafe.Sizeof(lib.TDb{})))
+	return temp.FpSchema == 0 || (*lib.TSchema)(pointer(temp.FpSchema)).Fschema_cookie == 0
+}
+
 // SchemaStamp is another number whenever SchemaCookie is, and until a schema that was dropped, as by ROLLBACK, is loaded again:
 // the next change may give it the same cookie.
 func (h *Handle) SchemaStamp() uint64 { return schemaStamp(h.db) }

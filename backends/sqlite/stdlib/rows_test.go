@@ -315,8 +315,8 @@ func TestRows_MetadataOfSchemasThatAreTheSessionsOwn(t *testing.T) {
 			do(t, tx, "ALTER TABLE t ADD COLUMN "+column)
 			assert.Equal(t, []string{"a", column}, columnsOf(t, tx, "SELECT * FROM t"))
 			require.NoError(t, tx.Rollback())
-			assert.Equal(t, []string{"a"}, columnsOf(t, db, "SELECT * FROM t"))
 		}
+		assert.Equal(t, []string{"a"}, columnsOf(t, db, "SELECT * FROM t"))
 	})
 }
 

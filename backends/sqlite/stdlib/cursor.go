@@ -15,6 +15,7 @@ type cursor struct {
 	stmt      *sqlite.Stmt
 	below     raw.Statement
 	transient bool // it is finalized at its end; a cached one is reset
+	writes    bool // to a database file
 	large     bool // large arguments are bound to it
 
 	shape *shape
@@ -89,13 +90,22 @@ func (c *cursor) start(args *arguments, last bool) error {
 			c.large = c.large || len(value) > largeArgument
 		}
 	}
-	row, err := c.stmt.Step()
-	if err != nil {
+	c.writes = !c.below.ReadOnly()
+	if err := c.step(); err != nil {
 		c.close()
 		return err
 	}
-	c.row = row
 	return nil
+}
+
+// step steps to the next row. A write has written all in its first step: what is an error after it must undo that.
+func (c *cursor) step() (err error) {
+	if c.row && c.writes {
+		c.row, err = c.h.below.Handle().StepOn(c.stmt)
+	} else {
+		c.row, err = c.stmt.Step()
+	}
+	return err
 }
 
 // startAs is start, for a statement of which that is known.
@@ -128,19 +138,15 @@ func (c *cursor) read(values []driver.Value) ([]driver.Value, error) {
 	for i := range c.shape.columns {
 		values = append(values, c.shape.columns[i].value(c.stmt, i, c.h.s.options.TimeFormat))
 	}
-	row, err := c.stmt.Step()
-	c.row = row && err == nil
-	return values, err
+	return values, c.step()
 }
 
 // drain steps to the end.
 func (c *cursor) drain() error {
 	for c.row {
-		row, err := c.stmt.Step()
-		if err != nil {
+		if err := c.step(); err != nil {
 			return err
 		}
-		c.row = row
 	}
 	return nil
 }

@@ -129,6 +129,56 @@ func TestTx_AnInterruptedWriteEndsIt(t *testing.T) {
 	}
 }
 
+// TestReturning_AnErrorMeansThatNothingWasCommitted ends the ctx of writes at any time, between two of their rows as well.
+func TestReturning_AnErrorMeansThatNothingWasCommitted(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{NoBatch: true})
+	do(t, db, "CREATE TABLE t (k)")
+	text := "INSERT INTO t (k) SELECT ?1 FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 20) SELECT i FROM n) RETURNING k"
+	write := map[string]func(ctx context.Context, k int) error{
+		"Query": func(ctx context.Context, k int) error {
+			rows, err := db.QueryContext(ctx, text, k)
+			if err == nil {
+				err = rows.Close()
+			}
+			return err
+		},
+		"Exec": func(ctx context.Context, k int) error {
+			_, err := db.ExecContext(ctx, text, k)
+			return err
+		},
+		"Query in a Tx": func(ctx context.Context, k int) error {
+			tx, err := db.Begin()
+			require.NoError(t, err)
+			rows, err := tx.QueryContext(ctx, text, k)
+			if err == nil {
+				err = rows.Close()
+			}
+			return errors.Join(err, tx.Commit())
+		},
+		"a script": func(ctx context.Context, k int) error {
+			_, err := db.ExecContext(ctx, "SELECT 1; "+text, k)
+			return err
+		},
+	}
+	failed := 0
+	for name, write := range write {
+		for k := range 1000 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(20+k%300)*time.Microsecond)
+			err := write(ctx, k)
+			cancel()
+			want := 20
+			if err != nil {
+				failed, want = failed+1, 0
+			}
+			require.Equal(t, want, value[int](t, db, "SELECT count(*) FROM t WHERE k=?", k), "%s: %v", name, err)
+			if k%100 == 99 {
+				do(t, db, "DELETE FROM t")
+			}
+		}
+	}
+	assert.NotZero(t, failed)
+}
+
 func TestTx_ACancelledReadDoesNotEndIt(t *testing.T) {
 	db, _ := open(t, sqlite.Options{}, Options{})
 	do(t, db, "CREATE TABLE t (x)")

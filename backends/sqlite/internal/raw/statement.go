@@ -1,6 +1,8 @@
 package raw
 
 import (
+	"fmt"
+
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 	"zombiezen.com/go/sqlite"
@@ -16,6 +18,22 @@ type Statement struct {
 // Statement returns what is below a Stmt of the Conn, which must not be finalized.
 func (h *Handle) Statement(stmt *sqlite.Stmt) Statement {
 	return Statement{tls: h.tls, stmt: *field[uintptr](stmt, fields.stmt)}
+}
+
+// StepOn is Stmt.Step for a statement in the middle of its rows. Of an interrupt it hears from SQLite alone, which then undoes
+// what the statement has written. Stmt.Step hears of it first, and resets the statement: that keeps what was written, and commits it outside of a transaction.
+func (h *Handle) StepOn(stmt *sqlite.Stmt) (row bool, err error) {
+	s := h.Statement(stmt)
+	switch code := lib.Xsqlite3_step(s.tls, s.stmt); code {
+	case lib.SQLITE_ROW:
+		return true, nil
+	case lib.SQLITE_DONE:
+		return false, nil
+	default:
+		err = fmt.Errorf("sqlite: step: %w", h.error(code))
+		lib.Xsqlite3_reset(s.tls, s.stmt)
+		return false, err
+	}
 }
 
 // ReadOnly reports whether the statement itself writes nothing to a database file. It is true as well of BEGIN, COMMIT,

@@ -108,3 +108,51 @@ func TestChanges(t *testing.T) {
 	do(t, h.conn, "UPDATE t SET id=id+100 WHERE id<42")
 	assert.Equal(t, Changes{LastInsertRowID: 42, Rows: 2, Total: 1<<41 + 4}, h.Changes())
 }
+
+// TestStepOn_AnInterruptUndoesAWrite compares it with Stmt.Step, which hears of the interrupt before SQLite.
+func TestStepOn_AnInterruptUndoesAWrite(t *testing.T) {
+	for _, ours := range []bool{false, true} {
+		h := open(t)
+		do(t, h.conn, "CREATE TABLE t (x)")
+		stmt, _, _ := transient(t, h, "INSERT INTO t VALUES (1), (2), (3) RETURNING x")
+		row, err := stmt.Step()
+		require.NoError(t, err)
+		require.True(t, row)
+		step := stmt.Step
+		if ours {
+			row, err = h.StepOn(stmt)
+			require.NoError(t, err)
+			require.True(t, row)
+			assert.Equal(t, 2, stmt.ColumnInt(0))
+			step = func() (bool, error) { return h.StepOn(stmt) }
+			h.Interrupt()
+		} else {
+			over := make(chan struct{})
+			close(over)
+			h.conn.SetInterrupt(over)
+		}
+		row, err = step()
+		assert.False(t, row)
+		assert.Equal(t, sqlite.ResultInterrupt, sqlite.ErrCode(err))
+		h.conn.SetInterrupt(nil)
+		if ours {
+			assert.Equal(t, "0", get(t, h.conn, "SELECT count(*) FROM t"))
+		} else {
+			assert.Contains(t, []string{"0", "3"}, get(t, h.conn, "SELECT count(*) FROM t"), "by whom of the two it was heard first")
+		}
+	}
+}
+
+func TestStepOn_ToTheEnd(t *testing.T) {
+	h := open(t)
+	do(t, h.conn, "CREATE TABLE t (x)")
+	stmt, _, _ := transient(t, h, "INSERT INTO t VALUES (1), (2) RETURNING x")
+	row, err := stmt.Step()
+	rows := 0
+	for ; row && err == nil; row, err = h.StepOn(stmt) {
+		rows++
+	}
+	require.NoError(t, err)
+	assert.Equal(t, 2, rows)
+	assert.Equal(t, "2", get(t, h.conn, "SELECT count(*) FROM t"))
+}

@@ -37,8 +37,7 @@ func (s *session) takeReader(ctx context.Context) (*hold, error) {
 	}
 	h, err := s.dress(lease, s.door.Memory())
 	if err == nil && s.door.Memory() {
-		h.quiet = true
-		h.below.SetQueryOnly(true)
+		h.setQuiet(true)
 	}
 	return h, err
 }
@@ -93,6 +92,14 @@ func (h *hold) apply(p setting) error {
 		h.undo = append(h.undo, setting{p.name, base[p.name]})
 	}
 	return h.below.Untainted(func() error { return runPragma(h.conn, p) })
+}
+
+// setQuiet makes the connection refuse writes, or take them again.
+func (h *hold) setQuiet(on bool) {
+	h.quiet = on
+	if door.ConnOf(h.conn) != nil {
+		h.below.SetQueryOnly(on)
+	}
 }
 
 // release gives the connection back as it was taken. What is open on it ends.

@@ -272,7 +272,7 @@ func (s *session) used(ctx context.Context, err *error) {
 	}
 	*err = s.held.below.Finish(ctx, *err)
 	if tx := s.tx; tx != nil && tx.savepoint && s.held.below.Handle().Autocommit() && s.lost() == nil {
-		s.tx = nil // the outermost RELEASE has committed it
+		s.forget() // the outermost RELEASE has committed it
 	}
 	s.release()
 }

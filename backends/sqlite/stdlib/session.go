@@ -273,10 +273,10 @@ func (s *session) compile(ctx context.Context, text string) error {
 	if known.sql != "" || known.kind > direct || known.kind == direct && known.name != "" { // some pragmas act when they are compiled
 		return nil
 	}
-	h := s.held
-	if s.tx != nil && s.tx.over != nil {
-		return s.tx.over
+	if err := s.lost(); err != nil {
+		return err
 	}
+	h := s.held
 	if h == nil {
 		var err error
 		if h, err = s.takeReader(ctx); err != nil {

@@ -89,12 +89,15 @@ func (s *session) begin(ctx context.Context, reads bool) (err error) {
 		}
 	}
 	s.held = h
-	if reads && h.writes && !h.quiet {
-		h.quiet = true
-		h.below.SetQueryOnly(true)
+	quieted := reads && h.writes && !h.quiet
+	if quieted {
+		h.setQuiet(true)
 	}
 	tx.rollbacks = h.below.Handle().Rollbacks()
 	if err = h.below.Finish(ctx, h.below.Begin(ctx, !reads)); err != nil {
+		if quieted {
+			h.setQuiet(false)
+		}
 		s.release()
 		return err
 	}
@@ -172,8 +175,7 @@ func (s *session) endTransaction() {
 func (s *session) forget() {
 	s.tx = nil
 	if h := s.held; h != nil && h.quiet && !s.door.Memory() {
-		h.quiet = false
-		h.below.SetQueryOnly(false)
+		h.setQuiet(false)
 	}
 	kept := s.pragmas[:0:0]
 	for _, p := range s.pragmas {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/headpond/headpond/backends/sqlite"
 	"github.com/headpond/headpond/pool"
@@ -177,6 +178,66 @@ func TestReturning_AnErrorMeansThatNothingWasCommitted(t *testing.T) {
 		}
 	}
 	assert.NotZero(t, failed)
+}
+
+// TestTx_OfAConnectionThatItsUserHasClosed uses the session after that, in each way.
+func TestTx_OfAConnectionThatItsUserHasClosed(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	for _, readOnly := range []bool{false, true} {
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		tx, err := conn.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: readOnly})
+		require.NoError(t, err)
+		require.NoError(t, conn.Raw(func(c any) error {
+			_ = c.(*session).held.conn.Close() // it complains of the transaction
+			return nil
+		}))
+		_, err = tx.Prepare("SELECT 1")
+		assert.ErrorIs(t, err, sqlite.ErrRolledBack)
+		_, err = tx.Exec("SELECT 1")
+		assert.ErrorIs(t, err, sqlite.ErrRolledBack)
+		_, err = tx.Query("SELECT 1")
+		assert.ErrorIs(t, err, sqlite.ErrRolledBack)
+		assert.ErrorIs(t, conn.PingContext(t.Context()), sqlite.ErrRolledBack)
+		if readOnly {
+			assert.NoError(t, tx.Rollback())
+		} else {
+			assert.ErrorIs(t, tx.Commit(), sqlite.ErrRolledBack)
+		}
+		assert.NoError(t, conn.PingContext(t.Context()), "the session goes on")
+		require.NoError(t, conn.Close())
+	}
+}
+
+func TestTx_AReadOnlyBeginThatFailsLeavesTheWriterAsItWas(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (x)")
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	do(t, conn, "CREATE TEMP TABLE w (x)") // so that the session holds the writer
+	use := func(text string) {
+		require.NoError(t, Conn(t.Context(), conn, func(c *sqlite.Conn) error { return sqlitex.Execute(c, text, nil) }))
+	}
+	use("BEGIN") // of which the session does not know
+	_, err = conn.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+	require.ErrorContains(t, err, "within a transaction")
+	use("ROLLBACK")
+	do(t, conn, "INSERT INTO t VALUES (1)", "INSERT INTO w VALUES (1)")
+}
+
+func TestTx_DeferForeignKeysLastsAsLongAsTheTransaction(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE p (id INTEGER PRIMARY KEY)", "CREATE TABLE c (p REFERENCES p)")
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	for _, ways := range [][2]string{{"BEGIN", "COMMIT"}, {"BEGIN", "ROLLBACK"}, {"SAVEPOINT a", "RELEASE a"}} {
+		do(t, conn, "PRAGMA defer_foreign_keys=ON", ways[0], "INSERT INTO p DEFAULT VALUES", ways[1], "BEGIN")
+		_, err = conn.ExecContext(t.Context(), "INSERT INTO c VALUES (77)")
+		assert.ErrorContains(t, err, "FOREIGN KEY", ways)
+		do(t, conn, "ROLLBACK")
+	}
+	require.NoError(t, conn.Close())
 }
 
 func TestTx_ACancelledReadDoesNotEndIt(t *testing.T) {

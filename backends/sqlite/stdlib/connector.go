@@ -22,6 +22,8 @@ type Options struct {
 	// IdleInTx is for how long a transaction on the writer may be open with no statement running. It is then
 	// rolled back and reported, with the file and line of its Begin, as [sqlite.FoundIdle]: the program forgot it,
 	// and all other writers wait for it. Its later statements, and Commit, fail with [sqlite.ErrRolledBack].
+	// A *sql.Conn on which a temporary table, an attached database or a pragma was left holds the writer as well: it loses it
+	// after the same time, and each later statement on it is an error that says so.
 	// Defaults to 30s; negative: never.
 	IdleInTx time.Duration
 }

@@ -13,6 +13,7 @@ import (
 // hold is a connection that a session has taken from one of the pools.
 type hold struct {
 	s      *session
+	door   door.DB
 	lease  pool.Lease[*sqlite.Conn]
 	conn   *sqlite.Conn
 	below  door.Conn
@@ -53,7 +54,7 @@ func (s *session) takeWriter(ctx context.Context) (*hold, error) {
 
 // dress gives a connection what belongs to the session.
 func (s *session) dress(lease pool.Lease[*sqlite.Conn], writes bool) (*hold, error) {
-	h := &hold{s: s, lease: lease, conn: lease.Value(), below: door.ConnOf(lease.Value()), writes: writes}
+	h := &hold{s: s, door: s.door, lease: lease, conn: lease.Value(), below: door.ConnOf(lease.Value()), writes: writes}
 	if h.below == nil {
 		lease.Discard()
 		return nil, errGone
@@ -118,7 +119,7 @@ func (h *hold) release() {
 	}
 	h.lease.Release()
 	if h.kept {
-		h.s.door.Unkeep()
+		h.door.Unkeep()
 	}
 }
 

@@ -24,10 +24,11 @@ type database struct {
 
 func databaseOf(db *sqlite.DB) database { return database{db, door.DBOf(db)} }
 
-// attach gets the session a database, if it has none. It blocks as pin does.
+// attach gets the session a database, if it has none. It blocks as pin does. The error is also that of a session
+// on which nothing must run any more.
 func (s *session) attach(ctx context.Context) error {
-	if s.db != nil {
-		return nil
+	if s.gone != nil || s.db != nil {
+		return s.gone
 	}
 	db, done, err := s.pin(ctx)
 	if err != nil {

@@ -92,6 +92,7 @@ func (r *rows) end() {
 	c.close()
 	if r.own {
 		c.h.release()
+		r.s.readers.Add(-1)
 	}
 }
 

@@ -55,6 +55,7 @@ func (s *session) onReader(ctx context.Context, text string, known knowledge, ar
 	if more && err == nil {
 		done.more = c
 		c.keep()
+		s.readers.Add(1)
 		return done, nil
 	}
 	c.close()

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite/internal/raw"
@@ -19,8 +20,9 @@ type session struct {
 
 	mu sync.Mutex // protects the following
 	database
-	unpin   func() // gives database back; nil: it is that of the connector, or there is none
-	held    *hold  // of the transaction, or with what a statement left on it, such as a temporary table; nil: none
+	unpin   func()       // gives database back; nil: it is that of the connector, or there is none
+	readers atomic.Int32 // that open rows have, which need the database still
+	held    *hold        // of the transaction, or with what a statement left on it, such as a temporary table; nil: none
 	tx      *transaction
 	pinned  bool        // a script runs, which keeps held between its statements
 	idle    *time.Timer // ends what is held by a program that forgot it
@@ -28,6 +30,7 @@ type session struct {
 	known   knowledge   // of the text that runs
 	changes raw.Changes // the session's own
 	pragmas []setting   // session pragmas that are not as they are on other sessions
+	gone    error       // why a statement must not run: what the session had left on a connection is gone. nil: nothing is
 }
 
 var (
@@ -106,16 +109,18 @@ func (s *session) Close() error {
 	return nil
 }
 
-// putBack gives back what the session holds. A transaction that BEGIN began and nothing ended is rolled back, and a finding.
+// putBack gives back what the session holds. A transaction that BEGIN began and nothing ended is rolled back, and a finding:
+// it is reported last, since what that calls may panic.
 func (s *session) putBack() {
 	if tx := s.tx; tx != nil {
 		if tx.over == nil && s.held != nil {
-			s.door.Report(context.Background(), false, "begun "+tx.place())
+			defer s.door.Report(context.Background(), false, "begun "+tx.place())
 		}
 		s.endTransaction()
 	}
 	s.letGo()
 	s.detach()
+	s.gone = nil
 }
 
 // letGo gives back the connection that is held.
@@ -158,6 +163,19 @@ func (s *session) run(ctx context.Context, text string, values []driver.NamedVal
 	if err := ctx.Err(); err != nil {
 		return done, err
 	}
+	returned := false
+	defer func() { // a panic, as of an SQL function: after one in Query nothing puts the session back
+		if !returned && s.held == nil && s.tx == nil {
+			s.detach()
+		}
+	}()
+	done, err = s.runLearning(ctx, text, values, query)
+	returned = true
+	return done, err
+}
+
+// runLearning runs a text where it belongs, as soon as that is known.
+func (s *session) runLearning(ctx context.Context, text string, values []driver.NamedValue, query bool) (done outcome, err error) {
 	s.known = s.texts.look(text)
 	for range 4 { // each time something was learnt
 		args := newArguments(values)

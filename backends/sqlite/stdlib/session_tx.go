@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite/internal/door"
+	"github.com/headpond/headpond/internal/catch"
 )
 
 // transaction is one that a session has begun.
@@ -145,10 +146,9 @@ func (s *session) commit(ctx context.Context) error {
 	h := s.held
 	h.endCursors(errTransactionOver)
 	h.below.Watch(ctx)
-	err := h.below.Finish(ctx, h.below.Commit(ctx))
-	s.forget()
-	s.release()
-	return err
+	defer s.release() // also if Options.OnFinding panics
+	defer s.forget()
+	return h.below.Finish(ctx, h.below.Commit(ctx))
 }
 
 // rollback rolls the transaction back and gives its connection back. It is no error that it was over before.
@@ -266,8 +266,14 @@ func (s *session) endIdle(use uint64) {
 		tx.over = rolledBack(fmt.Sprintf("nothing ran in it for %v; %s", s.options.IdleInTx, text))
 		s.held.endCursors(tx.over)
 		s.held.below.Rollback()
+	} else {
+		s.gone = fmt.Errorf("headpond/sqlite/stdlib: nothing ran on the connection for %v, and what it had is gone, "+
+			"such as a temporary table, an attached database or a pragma: close the *sql.Conn, or raise IdleInTx (idle_in_tx)", s.options.IdleInTx)
 	}
-	s.door.Report(context.Background(), true, text)
+	door := s.door
 	s.letGo()
-	s.detach()
+	if s.readers.Load() == 0 { // otherwise putBack does it, when they are closed
+		s.detach()
+	}
+	catch.Run(func() { door.Report(context.Background(), true, text) }, func(catch.Ending) {}) // no caller is there to get a panic
 }

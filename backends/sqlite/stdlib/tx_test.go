@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -337,6 +338,63 @@ func TestTx_IdleForTooLong(t *testing.T) {
 	require.ErrorIs(t, tx.Commit(), sqlite.ErrRolledBack)
 	assert.Equal(t, 2, value[int](t, db, "SELECT sum(x) FROM t"))
 	assert.EqualValues(t, 1, under.Stats().Found[sqlite.FoundIdle])
+}
+
+// TestConn_WhatWasLeftOnItIsGoneAfterIdleInTx has a temporary table before a table of the same name: what is meant for the one must not reach the other.
+func TestConn_WhatWasLeftOnItIsGoneAfterIdleInTx(t *testing.T) {
+	idle := make(chan bool, 1)
+	db, _ := open(t, sqlite.Options{OnFinding: onIdle(idle)}, Options{IdleInTx: 20 * time.Millisecond})
+	do(t, db, "CREATE TABLE work (x)")
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	do(t, conn, "CREATE TEMP TABLE work (x)", "INSERT INTO work VALUES (1)")
+	<-idle
+	do(t, db, "INSERT INTO work VALUES ('other')") // the writer is free
+	const gone = "nothing ran on the connection for 20ms, and what it had is gone"
+	for range 2 {
+		_, err = conn.ExecContext(t.Context(), "INSERT INTO work VALUES (2)")
+		assert.ErrorContains(t, err, gone)
+		_, err = conn.QueryContext(t.Context(), "SELECT * FROM work")
+		assert.ErrorContains(t, err, gone)
+		_, err = conn.PrepareContext(t.Context(), "SELECT * FROM work")
+		assert.ErrorContains(t, err, gone)
+		_, err = conn.BeginTx(t.Context(), nil)
+		assert.ErrorContains(t, err, gone)
+		assert.ErrorContains(t, conn.PingContext(t.Context()), gone)
+		assert.ErrorContains(t, Conn(t.Context(), conn, func(*sqlite.Conn) error { return nil }), gone)
+	}
+	require.NoError(t, conn.Close())
+	assert.Equal(t, 1, value[int](t, db, "SELECT count(*) FROM work"))
+}
+
+// TestFinding_APanicOfWhatIsToldCostsNoConnection has an OnFinding that does not return.
+func TestFinding_APanicOfWhatIsToldCostsNoConnection(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("OnFinding") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			told := make(chan bool, 10)
+			db, under := open(t, sqlite.Options{OnFinding: func(context.Context, sqlite.Finding) {
+				told <- true
+				end()
+			}}, Options{IdleInTx: 20 * time.Millisecond})
+			do(t, db, "CREATE TABLE t (x)")
+			alone := func(use func()) {
+				var done sync.WaitGroup
+				done.Go(func() {
+					defer func() { _ = recover() }() // as net/http does
+					use()
+				})
+				done.Wait()
+				<-told
+				settled(t, under)
+				do(t, db, "INSERT INTO t VALUES (1)")
+			}
+			alone(func() { _, _ = db.Exec("BEGIN") })
+			tx, err := db.Begin()
+			require.NoError(t, err)
+			alone(func() {}) // the timer's
+			assert.ErrorIs(t, tx.Commit(), sqlite.ErrRolledBack)
+		})
+	}
 }
 
 func TestTx_IdleButReadOnlyOrWithoutLimit(t *testing.T) {

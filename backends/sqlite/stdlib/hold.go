@@ -85,14 +85,18 @@ func (h *hold) apply(p setting) error {
 	if err != nil {
 		return err
 	}
-	known := false
-	for _, before := range h.undo {
-		known = known || before.name == p.name
-	}
-	if !known {
-		h.undo = append(h.undo, setting{p.name, base[p.name]})
-	}
+	h.noteUndo(p.name, base)
 	return h.below.Untainted(func() error { return runPragma(h.conn, p) })
+}
+
+// noteUndo notes that a session pragma is to be taken back.
+func (h *hold) noteUndo(name string, base map[string]bool) {
+	for _, before := range h.undo {
+		if before.name == name {
+			return
+		}
+	}
+	h.undo = append(h.undo, setting{name, base[name]})
 }
 
 // setQuiet makes the connection refuse writes, or take them again.

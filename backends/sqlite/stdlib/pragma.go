@@ -61,8 +61,17 @@ func truth(value string) bool {
 	case "on", "yes", "true":
 		return true
 	}
-	number, err := strconv.ParseInt(value, 0, 64)
-	return err == nil && number != 0
+	value = strings.TrimPrefix(value, "+")
+	digits, base := value, 10
+	if rest, isHex := strings.CutPrefix(strings.ToLower(value), "0x"); isHex {
+		digits, base = rest, 16
+	}
+	end := strings.IndexFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789abcdef"[:base], r) })
+	if end >= 0 {
+		digits = digits[:end]
+	}
+	number, err := strconv.ParseInt(digits, base, 32)
+	return err == nil && uint8(number) != 0 // as it is there
 }
 
 // setting is a session pragma that was set.

@@ -1,10 +1,12 @@
 package stdlib
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/headpond/headpond/backends/sqlite"
 )
@@ -35,6 +37,55 @@ func TestSessionPragma_IsTheSessionsAndCostsNoConnection(t *testing.T) {
 	require.NoError(t, conn.Close())
 	assert.Zero(t, under.Stats().Found)
 	assert.Equal(t, created, under.Stats().Writer.Created)
+}
+
+func TestSessionPragma_InATransaction(t *testing.T) {
+	db, under := open(t, sqlite.Options{}, Options{})
+	for _, ways := range [][]string{
+		{"BEGIN", "PRAGMA recursive_triggers=ON", "COMMIT"},
+		{"BEGIN", "PRAGMA recursive_triggers=ON", "ROLLBACK"},
+		{"SAVEPOINT a", "PRAGMA recursive_triggers=ON", "RELEASE a"},
+		{"BEGIN; PRAGMA recursive_triggers=ON; COMMIT"},
+	} {
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		created := under.Stats().Writer.Created
+		do(t, conn, ways...)
+		assert.Equal(t, 1, value[int](t, conn, "PRAGMA recursive_triggers"), "it belongs to the session: %v", ways)
+		do(t, conn, "BEGIN", "PRAGMA foreign_keys=OFF", "COMMIT")
+		assert.Equal(t, 1, value[int](t, conn, "PRAGMA foreign_keys"), "SQLite does not heed it there")
+		do(t, conn, "BEGIN", "PRAGMA recursive_triggers=OFF", "COMMIT")
+		assert.Equal(t, 0, value[int](t, conn, "PRAGMA recursive_triggers"), ways)
+		require.NoError(t, conn.Close())
+		assert.Equal(t, created, under.Stats().Writer.Created, "it costs no connection: %v", ways)
+	}
+	assert.Zero(t, under.Stats().Found[sqlite.FoundPragma])
+}
+
+// TestTruth asks SQLite what it takes each value for.
+func TestTruth(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	for _, v := range []string{"1", "0", "on", "OFF", "Yes", "no", "true", "false", "full", "extra", "-1", "+1", "+0", "2", "10", "010", "08", "256", "257", "0x1", "0X10", "0x100",
+		"1.5", "0.5", "9999999999", "'1'", "'on'", "\"yes\"", "maybe", "'-1'"} {
+		var want int
+		require.NoError(t, Conn(t.Context(), conn, func(c *sqlite.Conn) error {
+			for _, pragma := range []string{"PRAGMA recursive_triggers=OFF", "PRAGMA recursive_triggers=" + v} {
+				if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {
+					return err
+				}
+			}
+			stmt, _, err := c.PrepareTransient("PRAGMA recursive_triggers")
+			if err != nil {
+				return err
+			}
+			want, err = sqlitex.ResultInt(stmt)
+			return errors.Join(err, stmt.Finalize())
+		}), v)
+		assert.Equal(t, want == 1, truth(classify("PRAGMA recursive_triggers="+v).value), v)
+	}
 }
 
 func TestSessionPragma_CaseSensitiveLike(t *testing.T) {

@@ -81,7 +81,13 @@ func (s *session) next(ctx context.Context, text string, args *arguments, query 
 		return done, "", err
 	}
 	defer c.close()
-	if err = c.startAs(known, args, blank(rest)); err != nil {
+	start := func() error { return c.startAs(known, args, blank(rest)) }
+	if known.kind == sessionPragma {
+		err = s.rememberPragma(known, start)
+	} else {
+		err = start()
+	}
+	if err != nil {
 		return done, "", err
 	}
 	if query {

@@ -209,6 +209,8 @@ func (s *session) runKnown(ctx context.Context, text string, known knowledge, ar
 			return outcome{}, err
 		}
 		return outcome{result: s.unchanged()}, s.setPragma(ctx, setting{known.name, truth(known.value)})
+	case known.kind == sessionPragma:
+		return s.insideTransaction(ctx, text, known, args, query)
 	case s.tx != nil || s.held != nil:
 		return s.onHeld(ctx, text, known, args, query)
 	}
@@ -250,6 +252,15 @@ func (s *session) setPragma(ctx context.Context, p setting) error {
 	if err != nil {
 		return err
 	}
+	s.remember(p, base)
+	if s.held != nil {
+		return h.apply(p)
+	}
+	return nil
+}
+
+// remember notes what a session pragma is from now on, unless it is so on every session.
+func (s *session) remember(p setting, base map[string]bool) {
 	kept := s.pragmas[:0:0]
 	for _, before := range s.pragmas {
 		if before.name != p.name {
@@ -260,9 +271,39 @@ func (s *session) setPragma(ctx context.Context, p setting) error {
 		kept = append(kept, p)
 	}
 	s.pragmas = kept
-	if s.held != nil {
-		return h.apply(p)
+}
+
+// insideTransaction runs a session pragma.
+func (s *session) insideTransaction(ctx context.Context, text string, known knowledge, args *arguments, query bool) (done outcome, err error) {
+	err = s.rememberPragma(known, func() (err error) {
+		done, err = s.onHeld(ctx, text, known, args, query)
+		return err
+	})
+	return done, err
+}
+
+// rememberPragma calls run, which sets a session pragma inside a transaction, and remembers what it is after that:
+// there SQLite does not heed each of them.
+func (s *session) rememberPragma(known knowledge, run func() error) error {
+	if s.held == nil {
+		return run()
 	}
+	h := s.held
+	base, err := s.base.of(h.conn)
+	if err == nil {
+		err = run()
+	}
+	if err != nil || s.held != h {
+		return err
+	}
+	p := setting{known.name, truth(known.value)}
+	if p.name != "case_sensitive_like" { // it can't be asked, and is heeded
+		if p.on, err = askPragma(h.conn, p.name); err != nil {
+			return err
+		}
+	}
+	h.noteUndo(p.name, base)
+	s.remember(p, base)
 	return nil
 }
 

@@ -122,18 +122,34 @@ func bindValue(stmt *sqlite.Stmt, param int, value driver.Value, format TimeForm
 			stmt.BindBytes(param, value)
 		}
 	case time.Time:
-		switch format {
-		case TimeUnix:
-			stmt.BindInt64(param, value.Unix())
-		case TimeUnixMilli:
-			stmt.BindInt64(param, value.UnixMilli())
-		case TimeUnixNano:
-			stmt.BindInt64(param, value.UnixNano())
-		default:
-			stmt.BindText(param, value.Format(written))
-		}
+		return bindTime(stmt, param, value, format)
 	default:
 		return fmt.Errorf("headpond/sqlite/stdlib: argument %d is of type %T, which can't be bound", param, value)
+	}
+	return nil
+}
+
+// bindTime binds a time. One that would not be read as the same again is an error.
+func bindTime(stmt *sqlite.Stmt, param int, value time.Time, format TimeFormat) error {
+	switch format {
+	case TimeUnix:
+		stmt.BindInt64(param, value.Unix())
+	case TimeUnixMilli:
+		stmt.BindInt64(param, value.UnixMilli())
+	case TimeUnixNano:
+		nanos := value.UnixNano()
+		if !time.Unix(0, nanos).Equal(value) {
+			return fmt.Errorf("headpond/sqlite/stdlib: argument %d is %v: unix_nano has the years 1678 to 2262", param, value)
+		}
+		stmt.BindInt64(param, nanos)
+	default:
+		if _, offset := value.Zone(); offset%60 != 0 || max(offset, -offset) >= 24*60*60 { // as of a local time of long ago: the form can't have it
+			value = value.UTC()
+		}
+		if year := value.Year(); year < 0 || year > 9999 {
+			return fmt.Errorf("headpond/sqlite/stdlib: argument %d is %v: the text form has the years 0 to 9999", param, value)
+		}
+		stmt.BindText(param, value.Format(written))
 	}
 	return nil
 }

@@ -47,11 +47,13 @@
 // Integers, floats, text, bytes and NULL come as they are stored. A column that was declared as DATE, DATETIME or TIMESTAMP is read as
 // a time.Time, from each form that drivers and SQLite's functions write, and from integers (seconds to nanoseconds, told by their size);
 // one declared as BOOLEAN as a bool. A value without a declared type, as of RETURNING or max(), is a time.Time only in exactly
-// the form in which this driver writes one. NaN is stored as NULL; a uint64 that does not fit an int64 is an error.
+// the form in which this driver writes one: to scan such a text into a string gives it as RFC 3339, with a T.
+// NaN is stored as NULL. A uint64 that does not fit an int64 is an error, and so is a time that its format can't have.
 //
 // # Scripts
 //
 // Several statements in one text run one after the other on the writer; positional arguments are used up from left to right.
+// A script is no transaction: if a statement fails, those before it stay, unless the script itself begins and ends one.
 // The rows of the first statement that has any come first, NextResultSet goes on to the next; other drivers show those of the last.
 // Exec's result is that of the last statement. A transaction that a script leaves open is rolled back, and an error.
 //
@@ -68,8 +70,9 @@
 //	mode                                     ro: sqlite.Options.ReadOnly; rwc, the default
 //	readers, max_readers, max_waiters        the fields of sqlite.Options of that name
 //	max_statements, max_batch                the same
-//	max_batch_time, acquire_timeout          a duration such as 5s, milliseconds, or off
-//	busy_timeout, leak_after                 the same
+//	max_batch_time                           a duration such as 5s, or milliseconds
+//	acquire_timeout, busy_timeout            the same, or off
+//	leak_after                               the same, or off (the default)
 //	cache_size, mmap_size                    bytes, or such as 64MiB
 //	journal_size_limit                       the same
 //	synchronous                              off, normal (the default), full, extra
@@ -80,11 +83,13 @@
 //	pragma                                   name(value); may be given several times
 //	batch                                    off: Options.NoBatch
 //	time_format                              text (the default), unix, unix_milli, unix_nano
-//	idle_in_tx                               Options.IdleInTx
+//	idle_in_tx                               Options.IdleInTx: a duration, or off
 //
-// Of the keys of other drivers, _busy_timeout and _timeout are busy_timeout here, _foreign_keys and _fk are foreign_keys,
-// _synchronous and _sync are synchronous, _cache_size is cache_size (in bytes), _pragma is pragma;
-// _journal_mode and _txlock are left out: the journal is WAL, and a transaction that may write is IMMEDIATE.
+// A path that begins with file: is decoded as that of a URL.
+//
+// Keys of other drivers are errors that name the key to use. Write busy_timeout for _busy_timeout and _timeout,
+// foreign_keys for _foreign_keys and _fk, synchronous for _synchronous and _sync, cache_size (in bytes) for _cache_size,
+// pragma for _pragma, and delete _journal_mode and _txlock: the journal is WAL, and a transaction that may write is IMMEDIATE.
 //
 // All that open one file by name share one DB, by whatever path, and the last one to close it closes that:
 // it waits some 5s for transactions and rows that are still open, and its error names them.

@@ -42,6 +42,9 @@ func TestName_BadKeysAreNamed(t *testing.T) {
 		"app.db?readers=many":           `"readers" is "many"`,
 		"app.db?readers=1&readers=2":    "given 2 times",
 		"app.db?busy_timeout=-1s":       `"busy_timeout" is "-1s"`,
+		"app.db?max_batch_time=off":     `"max_batch_time" is "off"`,
+		"app.db?leak_after=0":           "or off",
+		"app.db?busy_timeout=1e30":      `"busy_timeout" is "1e30"`,
 		"app.db?cache_size=8MB":         `"cache_size" is "8MB"`,
 		"app.db?cache_size=MiB":         `"cache_size" is "MiB"`,
 		"app.db?synchronous=sometimes":  `"synchronous" is "sometimes"`,
@@ -63,6 +66,13 @@ func TestName_BadKeysAreNamed(t *testing.T) {
 		_, err := sql.Open("headpond", name)
 		require.ErrorContains(t, err, want, name)
 	}
+}
+
+func TestName_Off(t *testing.T) {
+	db, err := sql.Open("headpond", filepath.Join(t.TempDir(), "app.db")+"?acquire_timeout=off&busy_timeout=off&leak_after=off&idle_in_tx=off")
+	require.NoError(t, err)
+	assert.NoError(t, db.Ping())
+	require.NoError(t, db.Close())
 }
 
 func TestName_OneDatabaseOfAFile(t *testing.T) {

@@ -1,9 +1,11 @@
 package stdlib
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -30,11 +32,11 @@ var keys = map[string]func(s *source, value string) error{
 	"max_waiters":         number(func(s *source) *int { return &s.database.MaxWaiters }),
 	"max_statements":      number(func(s *source) *int { return &s.database.MaxStatements }),
 	"max_batch":           number(func(s *source) *int { return &s.database.MaxBatch }),
-	"max_batch_time":      duration(func(s *source) *time.Duration { return &s.database.MaxBatchTime }),
-	"acquire_timeout":     duration(func(s *source) *time.Duration { return &s.database.AcquireTimeout }),
-	"busy_timeout":        duration(func(s *source) *time.Duration { return &s.database.BusyTimeout }),
-	"leak_after":          duration(func(s *source) *time.Duration { return &s.database.LeakAfter }),
-	"idle_in_tx":          duration(func(s *source) *time.Duration { return &s.options.IdleInTx }),
+	"max_batch_time":      positive(func(s *source) *time.Duration { return &s.database.MaxBatchTime }),
+	"acquire_timeout":     duration(func(s *source) *time.Duration { return &s.database.AcquireTimeout }, -1),
+	"busy_timeout":        duration(func(s *source) *time.Duration { return &s.database.BusyTimeout }, -1),
+	"leak_after":          duration(func(s *source) *time.Duration { return &s.database.LeakAfter }, 0),
+	"idle_in_tx":          duration(func(s *source) *time.Duration { return &s.options.IdleInTx }, -1),
 	"cache_size":          bytes(func(s *source) *int64 { return &s.database.CacheSize }),
 	"mmap_size":           bytes(func(s *source) *int64 { return &s.database.MmapSize }),
 	"journal_size_limit":  bytes(func(s *source) *int64 { return &s.database.JournalSizeLimit }),
@@ -129,19 +131,30 @@ func number(field func(s *source) *int) func(s *source, value string) error {
 	}
 }
 
-func duration(field func(s *source) *time.Duration) func(s *source, value string) error {
+// duration is for a field that is set to off if the key is off.
+func duration(field func(s *source) *time.Duration, off time.Duration) func(s *source, value string) error {
+	set := positive(field)
 	return func(s *source, value string) error {
 		if value == "off" {
-			*field(s) = -1
+			*field(s) = off
 			return nil
 		}
-		if millis, err := strconv.Atoi(value); err == nil && millis > 0 {
+		if err := set(s, value); err != nil {
+			return fmt.Errorf("%w, or off", err)
+		}
+		return nil
+	}
+}
+
+func positive(field func(s *source) *time.Duration) func(s *source, value string) error {
+	return func(s *source, value string) error {
+		if millis, err := strconv.ParseInt(value, 10, 64); err == nil && millis > 0 && millis <= int64(math.MaxInt64/time.Millisecond) {
 			*field(s) = time.Duration(millis) * time.Millisecond
 			return nil
 		}
 		d, err := time.ParseDuration(value)
 		if err != nil || d <= 0 {
-			return fmt.Errorf("it must be a duration such as 5s, a positive number of milliseconds, or off")
+			return errors.New("it must be a duration such as 5s, or a positive number of milliseconds")
 		}
 		*field(s) = d
 		return nil

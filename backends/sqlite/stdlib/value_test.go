@@ -49,6 +49,30 @@ func TestValues_RoundTrip(t *testing.T) {
 	assert.Equal(t, "raw", string(raw))
 }
 
+func TestTimes_ThatTheirFormatCantHave(t *testing.T) {
+	for format, bad := range map[TimeFormat][]time.Time{
+		TimeText:     {time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 0, 0, time.FixedZone("", -90))},
+		TimeUnixNano: {{}, time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		db, _ := open(t, sqlite.Options{}, Options{TimeFormat: format})
+		do(t, db, "CREATE TABLE t (at DATETIME)")
+		for _, at := range bad {
+			_, err := db.Exec("INSERT INTO t VALUES (?)", at)
+			assert.ErrorContains(t, err, "argument 1 is "+at.UTC().Format("2006-")[:4], at)
+			assert.ErrorContains(t, err, "has the years", at)
+		}
+		assert.Zero(t, value[int](t, db, "SELECT count(*) FROM t"))
+	}
+}
+
+func TestTimes_InZonesThatTheTextCantHave(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	for _, zone := range []*time.Location{time.FixedZone("AMT", 19*60+32), time.FixedZone("", -(5*60*60 + 1)), time.FixedZone("", 30*60*60)} {
+		at := time.Date(1930, 5, 6, 7, 8, 9, 10, zone)
+		assert.True(t, at.Equal(value[time.Time](t, db, "SELECT ?", at)), zone)
+	}
+}
+
 func TestTimes(t *testing.T) {
 	zone := time.FixedZone("", 2*60*60)
 	for _, at := range []time.Time{

@@ -92,7 +92,7 @@
 // pragma for _pragma, and delete _journal_mode and _txlock: the journal is WAL, and a transaction that may write is IMMEDIATE.
 //
 // All that open one file by name share one DB, by whatever path, and the last one to close it closes that:
-// it waits some 5s for transactions and rows that are still open, and its error names them.
+// it waits some 6s for transactions and rows that are still open, and its error names them, with leak_after by the lines that took them.
 // Other options for a file that is open are an error. Each :memory: is a database of its own.
 // A DB of [sqlite.Open] on the same file is another one beside it, as another process would have.
 package stdlib

@@ -13,7 +13,7 @@ import (
 // to open a [sqlite.DB]. The package documentation has the keys of the name.
 //
 // All that open one file, by whatever path, share one DB in the process, which the last one to close it closes.
-// That Close waits some 5s for transactions and rows that are still open; then its error names them.
+// That Close waits some 6s for transactions and rows that are still open; then its error names them, with leak_after by the lines that took them.
 type Driver struct{}
 
 var registered = &Driver{}

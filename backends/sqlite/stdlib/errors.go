@@ -48,6 +48,10 @@ var sqliteError = reflect.TypeOf(zombiezen.ResultError.ToError())
 // errNoTransaction is the error of COMMIT and ROLLBACK if there is nothing to end.
 var errNoTransaction = errors.New("headpond/sqlite/stdlib: no transaction is active")
 
+// errEndedByText is the error of a statement on a Tx that was ended by a text.
+var errEndedByText = errors.New("headpond/sqlite/stdlib: COMMIT or ROLLBACK as text has ended this Tx, and the statement would commit by itself: " +
+	"send BEGIN before it, or end a Tx with its own methods")
+
 // errInTransaction is the error of a second BEGIN.
 var errInTransaction = errors.New("headpond/sqlite/stdlib: a transaction is active already, and SQLite has no nested ones: use SAVEPOINT")
 

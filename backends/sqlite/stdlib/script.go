@@ -25,7 +25,7 @@ func (s *session) script(ctx context.Context, text string, args *arguments, quer
 	s.pinned = true // by the script, between its statements
 	defer func() {
 		s.pinned = false
-		if s.tx != nil && !inside {
+		if s.tx != nil && !inside && !s.begun {
 			s.endTransaction()
 			if err == nil {
 				err = errLeftOpen
@@ -55,6 +55,9 @@ func (s *session) script(ctx context.Context, text string, args *arguments, quer
 // next runs the first statement of a script, and returns what follows it.
 func (s *session) next(ctx context.Context, text string, args *arguments, query bool) (done outcome, rest string, err error) {
 	known := classify(text)
+	if s.wasEnded(known) {
+		return done, "", errEndedByText
+	}
 	switch known.kind {
 	case begin, commit, rollback, savepoint, sessionPragma:
 		first, rest := split(text)

@@ -30,6 +30,7 @@ type session struct {
 	known   knowledge   // of the text that runs
 	changes raw.Changes // the session's own
 	pragmas []setting   // session pragmas that are not as they are on other sessions
+	begun   bool        // BeginTx has begun a Tx, which database/sql has not ended yet
 	gone    error       // why a statement must not run: what the session had left on a connection is gone. nil: nothing is
 }
 
@@ -120,7 +121,7 @@ func (s *session) putBack() {
 	}
 	s.letGo()
 	s.detach()
-	s.gone = nil
+	s.begun, s.gone = false, nil
 }
 
 // letGo gives back the connection that is held.
@@ -197,6 +198,8 @@ func (s *session) runKnown(ctx context.Context, text string, known knowledge, ar
 	switch {
 	case known.kind == empty:
 		return outcome{result: s.unchanged()}, args.finish()
+	case s.wasEnded(known):
+		return outcome{}, errEndedByText
 	case known.script:
 		return s.script(ctx, text, args, query)
 	case known.kind >= begin && known.kind <= savepoint:
@@ -223,6 +226,11 @@ func (s *session) runKnown(ctx context.Context, text string, known knowledge, ar
 		}
 	}
 	return s.onWriter(ctx, text, known, args, query)
+}
+
+// wasEnded reports whether a write would commit by itself, though the program takes it for a part of a Tx: a text has ended that.
+func (s *session) wasEnded(known knowledge) bool {
+	return s.begun && s.tx == nil && known.kind == write && !known.script
 }
 
 // unchanged is the result of what changes no rows.

@@ -39,6 +39,7 @@ func (s *session) BeginTx(ctx context.Context, options driver.TxOptions) (driver
 	if err := s.begin(ctx, options.ReadOnly); err != nil {
 		return nil, typed(err)
 	}
+	s.begun = true
 	return (*ending)(s), nil
 }
 
@@ -55,6 +56,7 @@ func (e *ending) Commit() error {
 	s := (*session)(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.begun = false
 	return typed(s.commit(context.Background()))
 }
 
@@ -63,6 +65,7 @@ func (e *ending) Rollback() error {
 	s := (*session)(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.begun = false
 	return typed(s.rollback())
 }
 

@@ -466,6 +466,33 @@ func TestTx_CommitByText(t *testing.T) {
 	assert.Equal(t, 1, value[int](t, db, "SELECT count(*) FROM t"))
 }
 
+// TestTx_ThatATextHasEnded has writes after it, which would commit by themselves.
+func TestTx_ThatATextHasEnded(t *testing.T) {
+	db, _ := open(t, sqlite.Options{}, Options{})
+	do(t, db, "CREATE TABLE t (x)")
+	for _, end := range []string{"COMMIT", "ROLLBACK", "SELECT 1; END"} {
+		tx, err := db.Begin()
+		require.NoError(t, err)
+		do(t, tx, end)
+		for _, write := range []string{"INSERT INTO t VALUES (1)", "WITH v(x) AS (VALUES (1)) INSERT INTO t SELECT x FROM v", "SELECT 1; INSERT INTO t VALUES (1)"} {
+			_, err = tx.Exec(write)
+			assert.ErrorContains(t, err, "COMMIT or ROLLBACK as text has ended this Tx", write)
+			_, err = tx.Query(write)
+			assert.ErrorContains(t, err, "COMMIT or ROLLBACK as text has ended this Tx", write)
+		}
+		assert.Equal(t, 0, value[int](t, tx, "SELECT count(*) FROM t"), "reads go on")
+		do(t, tx, "PRAGMA foreign_keys=OFF; BEGIN; INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", "PRAGMA foreign_keys=ON", "ROLLBACK", "PRAGMA foreign_keys=ON")
+		assert.ErrorContains(t, tx.Commit(), "no transaction is active")
+		assert.Zero(t, value[int](t, db, "SELECT count(*) FROM t"))
+	}
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	do(t, tx, "ROLLBACK; BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)") // as some do
+	require.NoError(t, tx.Commit())
+	do(t, db, "INSERT INTO t VALUES (1)")
+	assert.Equal(t, 2, value[int](t, db, "SELECT count(*) FROM t"))
+}
+
 func TestTx_OfAReadOnlyDatabase(t *testing.T) {
 	path := t.TempDir() + "/app.db"
 	made, err := sql.Open("headpond", path)

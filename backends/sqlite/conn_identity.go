@@ -34,11 +34,11 @@ func (c *connection) samePath() error {
 	file, err := os.Stat(c.database.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errGone
-	case err != nil:
-		return err
+		err = errGone
+	case err == nil:
+		err = checkSameFile(c.file, file)
 	}
-	return checkSameFile(c.file, file)
+	return c.database.noteReplaced(err)
 }
 
 // spotCheckEvery is the time between two spot checks.

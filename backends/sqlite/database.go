@@ -33,6 +33,7 @@ type database struct {
 	spotChecked atomic.Int64 // when spotCheck last looked, since made
 	lockedSince atomic.Int64 // since when the writer waits for the lock of another process, since made; 0: it does not
 	interrupted atomic.Bool  // interruptAll was called
+	replaced    atomic.Bool  // a connection has found ErrReplaced
 
 	attached atomic.Pointer[[]string] // the paths of what Options.Setup has attached to the writer; nil: nothing, or it is not known
 
@@ -107,7 +108,15 @@ func (d *database) rememberFile(file os.FileInfo) error {
 	if d.file == nil {
 		d.file = file
 	}
-	return checkSameFile(d.file, file)
+	return d.noteReplaced(checkSameFile(d.file, file))
+}
+
+// noteReplaced notes that the file was found to be another one, or gone, if err says so.
+func (d *database) noteReplaced(err error) error {
+	if err != nil && errors.Is(err, ErrReplaced) {
+		d.replaced.Store(true)
+	}
+	return err
 }
 
 // wasOpened reports whether a connection was open before.

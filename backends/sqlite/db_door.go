@@ -49,6 +49,7 @@ func (db doorDB) AcquireWriter(ctx context.Context) (pool.Lease[*Conn], error) {
 func (db doorDB) Keep() bool     { return db.kept.keep() }
 func (db doorDB) Unkeep()        { db.kept.unkeep() }
 func (db doorDB) Memory() bool   { return db.database.memory }
+func (db doorDB) Replaced() bool { return db.database.replaced.Load() }
 func (db doorDB) ReadOnly() bool { return db.writer == nil }
 
 func (db doorDB) Report(ctx context.Context, idle bool, text string) {

@@ -22,6 +22,8 @@ type DB interface {
 	Unkeep()
 	// Memory reports whether readers and writer are one connection.
 	Memory() bool
+	// Replaced reports whether a connection has ever found sqlite.ErrReplaced.
+	Replaced() bool
 	// ReadOnly reports whether there is no writer.
 	ReadOnly() bool
 	// Report counts and reports that a transaction was rolled back that was idle, or that nothing had ended; text says whose.

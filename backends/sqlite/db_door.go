@@ -12,6 +12,7 @@ import (
 
 func init() {
 	door.DBOf = func(db any) door.DB { return doorDB{db.(*DB)} }
+	door.Validate = func(options any) error { return options.(Options).withDefaults().validate() }
 	door.Figures = func(stats any) []pool.Figure {
 		s := stats.(Stats)
 		return slices.Concat(s.Batch.figures(), s.WAL.figures(-1), s.Found.figures())

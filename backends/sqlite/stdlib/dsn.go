@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/backends/sqlite/internal/door"
 )
 
 // source is what a data source name says.
@@ -95,6 +96,9 @@ func parse(name string) (*source, error) {
 		s.path = ""
 	} else if s.path == "" {
 		return nil, fmt.Errorf("headpond/sqlite/stdlib: the data source name %q has no path: give :memory: or a file", name)
+	}
+	if err := door.Validate(s.database); err != nil {
+		return nil, fmt.Errorf("headpond/sqlite/stdlib: the keys of %q: %w", name, err)
 	}
 	return s, nil
 }

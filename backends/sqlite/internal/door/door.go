@@ -61,10 +61,12 @@ type Conn interface {
 	RollsBack() (bool, error)
 }
 
-// DBOf, ConnOf and Figures are set by package sqlite. ConnOf returns nil if conn was closed or is not one of a DB.
+// DBOf, ConnOf, Validate and Figures are set by package sqlite. ConnOf returns nil if conn was closed or is not one of a DB.
+// Validate returns an error that names what is out of range in a sqlite.Options; it does no I/O.
 // Figures returns those of the batches, the log and the findings of a sqlite.Stats, which may be a sum of many.
 var (
-	DBOf    func(db any) DB
-	ConnOf  func(conn *sqlite.Conn) Conn
-	Figures func(stats any) []pool.Figure
+	DBOf     func(db any) DB
+	ConnOf   func(conn *sqlite.Conn) Conn
+	Validate func(options any) error
+	Figures  func(stats any) []pool.Figure
 )

@@ -47,6 +47,10 @@ func (s *session) takeReader(ctx context.Context) (*hold, error) {
 func (s *session) takeWriter(ctx context.Context) (*hold, error) {
 	lease, err := s.door.AcquireWriter(ctx)
 	if err != nil {
+		var failed *pool.Error
+		if errors.As(err, &failed) && failed.Advice != "" { // it is this call's own
+			failed.Advice = "do what is slow outside of a Tx (there is one writer)"
+		}
 		return nil, err
 	}
 	return s.dress(lease, true)

@@ -316,6 +316,7 @@ func TestTx_BeginWaitsForTheWriterAndItsErrorNamesTheHolder(t *testing.T) {
 	var failed *pool.Error
 	require.ErrorAs(t, err, &failed)
 	require.NotContains(t, err.Error(), "database/sql")
+	require.ErrorContains(t, err, "do what is slow outside of a Tx (there is one writer)")
 	require.NoError(t, tx.Rollback())
 	do(t, db, "INSERT INTO t VALUES (1)")
 }

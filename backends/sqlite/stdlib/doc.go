@@ -11,9 +11,9 @@
 //
 // # Sessions
 //
-// What database/sql takes for a connection is a session without one. It takes a reader or the writer from the pools of the DB
-// when a statement needs it, and gives it back when the statement is over, the transaction ended, or the rows were read:
-// through the verified reset. So the pools' limits, timeouts, holders, spans and leak reports hold here, too.
+// What database/sql takes for a connection is a session, which has no connection of SQLite until a statement needs one.
+// It takes a reader or the writer from the pools of the DB then, and gives it back when the statement is over,
+// the transaction has ended, or the rows were read: through the verified reset. So the pools' limits, timeouts, holders, spans and leak reports hold here, too.
 //
 //   - SELECT, VALUES, EXPLAIN, WITH and PRAGMA run on a reader if SQLite says that they are read-only.
 //   - An autocommit INSERT, UPDATE, DELETE or REPLACE runs in [sqlite.DB.Batch]: it has been committed when Exec, or Query
@@ -39,8 +39,8 @@
 // # Rows
 //
 // Rows are read ahead, up to 256 rows or 64 KiB; a reader whose rows are all read goes back at once.
-// Larger results keep theirs, and for each the DB opens one more than Options.Readers, up to Options.MaxReaders;
-// past that, and in memory, all rows are read at once. So rows that are open while others are asked for do not wait for themselves.
+// A larger result keeps its reader until it is closed, and for each of them the DB opens one more than Options.Readers,
+// up to Options.MaxReaders. Past that, and in memory, all rows are read at once. So rows that are open while others are asked for do not wait for themselves.
 //
 // # Values
 //
@@ -93,6 +93,6 @@
 //
 // All that open one file by name share one DB, by whatever path, and the last one to close it closes that:
 // it waits some 6s for transactions and rows that are still open, and its error names them, with leak_after by the lines that took them.
-// Other options for a file that is open are an error. Each :memory: is a database of its own.
+// Other options of the database for a file that is open are an error, as mode=ro beside rwc is. Each :memory: is a database of its own.
 // A DB of [sqlite.Open] on the same file is another one beside it, as another process would have.
 package stdlib

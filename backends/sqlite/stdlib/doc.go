@@ -21,13 +21,13 @@
 //     (OR ROLLBACK, RAISE(ROLLBACK), also in the schema) runs by itself, exactly once; and so do all with [Options].NoBatch.
 //   - Begin is BEGIN IMMEDIATE on the writer, with ReadOnly one snapshot on a reader.
 //     BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE as text are the same on a *sql.Conn.
-//     On a *sql.DB nothing holds the session from one call to the next: BEGIN is rolled back at once, and a finding,
+//     On a *sql.DB nothing holds the session from one call to the next: BEGIN is rolled back at once and counted as a finding,
 //     and the statements after it commit one by one.
 //   - A transaction that SQLite ended by itself, as an interrupted write does, is over: each later statement, and Commit,
 //     returns [sqlite.ErrRolledBack]. Nothing of it commits.
 //   - DDL, VACUUM, ATTACH and other pragmas run on the writer by themselves. A temporary table, an attached database or such a pragma
 //     keeps the writer, and lasts, until the session is put back: for a *sql.Conn that is its Close, for a *sql.DB the end of the call.
-//     So a pragma for all connections belongs into the data source name. Nothing of it lasts longer than [Options].IdleInTx without use.
+//     So a pragma for all connections belongs in the data source name. Nothing of it lasts longer than [Options].IdleInTx without use.
 //   - The pragmas foreign_keys, legacy_alter_table, recursive_triggers, ignore_check_constraints, case_sensitive_like
 //     and defer_foreign_keys belong to the session, which sets them on whatever connection it takes. As with other drivers they last
 //     as long as the session, which database/sql gives to one caller after another: set them back, or use a *sql.DB of your own.

@@ -310,5 +310,11 @@ func TestRestore_OneProcessAtATime(t *testing.T) {
 	entries, err := os.ReadDir(calls)
 	require.NoError(t, err)
 	assert.Len(t, entries, 2, "the one that was killed, and one of the others")
+
+	// Of two processes that close at the same moment, each sees the other's lock, and neither takes the log away: the next one does.
+	db, err := Open(t.Context(), file, Options{Restore: func(context.Context, string) error { panic("the file is there") }})
+	require.NoError(t, err)
+	assert.Equal(t, "3", count(t, db))
+	require.NoError(t, db.Close(context.Background()))
 	assert.Equal(t, []string{"app.db"}, files(t, file))
 }

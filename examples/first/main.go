@@ -43,17 +43,20 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	listener, err := net.Listen("tcp", *address)
-	if err == nil {
-		err = run(ctx, *path, *backup, listener)
+	var listener net.Listener
+	var err error
+	if *backup != "" {
+		err = backUp(ctx, *path, *backup)
+	} else if listener, err = net.Listen("tcp", *address); err == nil {
+		err = run(ctx, *path, listener)
 	}
 	if err != nil {
-		slog.Error("the service failed", "err", err)
+		slog.Error("failed", "err", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, path, backup string, listener net.Listener) (err error) {
+func run(ctx context.Context, path string, listener net.Listener) (err error) {
 	page := poolz.New()
 	db, err := sqlite.Open(ctx, path, sqlite.Options{
 		Schema:       schema,
@@ -71,10 +74,18 @@ func run(ctx context.Context, path, backup string, listener net.Listener) (err e
 		defer cancel()
 		err = errors.Join(err, db.Close(last))
 	}()
-	if backup != "" {
-		return errors.Join(listener.Close(), db.BackupWith(ctx, backup, sqlite.BackupOptions{Verify: true}))
-	}
 	return serve(ctx, listener, handler(db, page))
+}
+
+// backUp copies the database to a new file, whether the service runs or not.
+func backUp(ctx context.Context, path, backup string) (err error) {
+	// Read-only and without the schema: a file that is not there is an error, and nothing is created or migrated.
+	db, err := sqlite.Open(ctx, path, sqlite.Options{ReadOnly: true, TempInMemory: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
+	return db.BackupWith(ctx, backup, sqlite.BackupOptions{Verify: true})
 }
 
 func handler(db *sqlite.DB, page http.Handler) http.Handler {

@@ -15,6 +15,7 @@ import (
 	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 func TestNotes(t *testing.T) {
@@ -60,7 +61,7 @@ func TestFail(t *testing.T) {
 	}
 }
 
-// TestRun starts the service on a file, writes to it, stops it, copies the file, and reads the copy.
+// TestRun starts the service on a file, writes to it, copies the file meanwhile, stops the service, and reads the copy.
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.db")
 	listen := func() (net.Listener, string) {
@@ -71,7 +72,7 @@ func TestRun(t *testing.T) {
 	listener, url := listen()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, path, "", listener) }()
+	go func() { ended <- run(ctx, path, listener) }()
 	response, err := http.Post(url+"/notes", "text/plain", strings.NewReader("buy rope"))
 	require.NoError(t, err)
 	response.Body.Close()
@@ -80,13 +81,12 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	response.Body.Close()
 	assert.Equal(t, http.StatusOK, response.StatusCode)
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	require.NoError(t, backUp(t.Context(), path, copied))
 	stop()
 	require.NoError(t, <-ended)
 	assert.NoFileExists(t, path+"-wal", "Close has emptied it")
 
-	copied := filepath.Join(t.TempDir(), "copy.db")
-	listener, _ = listen()
-	require.NoError(t, run(t.Context(), path, copied, listener))
 	db, err := sqlite.Open(t.Context(), copied, sqlite.Options{ReadOnly: true})
 	require.NoError(t, err)
 	sqlitetest.CloseAtEnd(t, db)
@@ -95,5 +95,30 @@ func TestRun(t *testing.T) {
 	assert.Equal(t, "buy rope", w.Body.String())
 
 	listener, _ = listen()
-	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "none", "notes.db"), "", listener), sqlite.ErrNoDirectory)
+	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "none", "notes.db"), listener), sqlite.ErrNoDirectory)
+}
+
+// A backup of a file that is not there is an error, and makes no file.
+func TestBackUp_NoSuchFile(t *testing.T) {
+	path, copied := filepath.Join(t.TempDir(), "mistyped.db"), filepath.Join(t.TempDir(), "copy.db")
+	assert.ErrorIs(t, backUp(t.Context(), path, copied), sqlite.ErrNoFile)
+	assert.NoFileExists(t, path)
+	assert.NoFileExists(t, copied)
+}
+
+// A backup by a newer program leaves the file of the older service, which may be running, as it is.
+func TestBackUp_DoesNotMigrate(t *testing.T) {
+	path, copied := filepath.Join(t.TempDir(), "notes.db"), filepath.Join(t.TempDir(), "copy.db")
+	older := *schema
+	older.Migrations = older.Migrations[:1]
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{Schema: &older})
+	require.NoError(t, err)
+	sqlitetest.CloseAtEnd(t, db)
+	require.NoError(t, backUp(t.Context(), path, copied))
+	version, err := sqlite.Read(t.Context(), db, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
+		return sqlitex.ResultInt64(conn.Prep("PRAGMA user_version"))
+	})
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, version)
+	assert.FileExists(t, copied)
 }

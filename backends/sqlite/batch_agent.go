@@ -4,8 +4,6 @@ import (
 	"context"
 	"runtime"
 	"sync"
-
-	"github.com/headpond/headpond/pool"
 )
 
 // agentContext is the ctx with which a goroutine of the DB's own acquires the writer, for calls of Batch or for a checkpoint:
@@ -36,8 +34,7 @@ type holding struct {
 }
 
 // set notes which call has the writer from now on.
-func (h *holding) set(ctx context.Context, function uintptr, stack []uintptr) {
-	label := pool.LabelOf(ctx)
+func (h *holding) set(label string, function uintptr, stack []uintptr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.label, h.function, h.stack = label, function, append(h.stack[:0], stack...)

@@ -79,7 +79,7 @@ func (b *batcher) wait(ctx context.Context, use func(ctx context.Context, conn *
 		defer c.timer.Stop()
 	}
 	var err error
-	for over := ctx.Done(); ; {
+	for over := c.caller.done; ; {
 		select {
 		case <-c.done:
 			if c.id == 0 {
@@ -87,7 +87,7 @@ func (b *batcher) wait(ctx context.Context, use func(ctx context.Context, conn *
 			}
 			return c, nil
 		case <-over:
-			over, err = nil, ctxerr.Ended(ctx)
+			over, err = nil, ctxerr.Ended(&c.caller)
 		case <-expired:
 			if b.beginning.Load() { // its turn is about to come, unless another process keeps the lock
 				if rest := b.session.database.waitLimit + lockGrace - time.Since(c.began); rest > 0 {

@@ -16,7 +16,9 @@ import (
 // call is one call of Batch that the runner runs.
 type call struct {
 	observation
-	ctx      context.Context
+	ctx      context.Context // for use
+	caller   shield          // ctx, for the runner
+	label    string          // of ctx
 	use      func(ctx context.Context, conn *Conn) error
 	function uintptr       // use, or what it was made of
 	done     chan struct{} // receives once, when only the caller uses the call any more
@@ -78,6 +80,7 @@ type callCounts struct {
 // push queues a call, unless as many as may wait already. If first is true, there is no runner: the caller must start one.
 func (q *callQueue) push(ctx context.Context, use func(ctx context.Context, conn *Conn) error, function uintptr, seen observation) (queued *call, first bool) {
 	records := q.records()
+	caller, label := newShield(ctx), pool.LabelOf(ctx) // before anything changes: its methods are the caller's, and may panic
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.limit > 0 && q.queue.Len() >= q.limit {
@@ -89,7 +92,7 @@ func (q *callQueue) push(ctx context.Context, use func(ctx context.Context, conn
 		c = &call{done: make(chan struct{}, 1)}
 		c.node.Element = c
 	}
-	c.ctx, c.use, c.function, c.observation = ctx, use, function, seen
+	c.ctx, c.caller, c.label, c.use, c.function, c.observation = ctx, caller, label, use, function, seen
 	if records {
 		c.stack = callers(c.stack)
 	}
@@ -105,7 +108,7 @@ func (q *callQueue) pushRetries(calls []*call) (left []*call) {
 	defer q.mu.Unlock()
 	for _, c := range slices.Backward(calls) {
 		c.retry = true
-		if c.ctx.Err() != nil { // from now on its caller would not look
+		if c.caller.Err() != nil { // from now on its caller would not look
 			left = append(left, c)
 			continue
 		}

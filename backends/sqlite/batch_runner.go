@@ -148,8 +148,8 @@ func (r *runner) pick() bool {
 		if call == nil {
 			return false
 		}
-		if call.ctx.Err() != nil {
-			call.fail(r.session.refuse(ctxerr.Ended(call.ctx), time.Since(call.began)))
+		if call.caller.Err() != nil {
+			call.fail(r.session.refuse(ctxerr.Ended(&call.caller), time.Since(call.began)))
 			continue
 		}
 		r.calls++
@@ -195,7 +195,7 @@ func (r *runner) settle() {
 // runAgain puts the calls of a transaction that was lost back into the queue: each runs again, in a transaction of its own.
 func (r *runner) runAgain() {
 	for _, call := range r.queue.pushRetries(r.done) {
-		call.fail(r.session.refuse(ctxerr.Ended(call.ctx), time.Since(call.began)))
+		call.fail(r.session.refuse(ctxerr.Ended(&call.caller), time.Since(call.began)))
 	}
 	r.done = r.done[:0]
 }

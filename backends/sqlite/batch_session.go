@@ -68,14 +68,14 @@ func (s *writerSession) run(call *call) {
 	call.started, call.ending, call.ran = true, catch.Ending{}, time.Now()
 	call.attempts++
 	s.callContext = &callContext{Context: call.ctx, note: s.note, marks: s.marks}
-	s.agent.set(call.ctx, call.function, call.stack)
+	s.agent.set(call.label, call.function, call.stack)
 	if err := s.connection.Run(raw.Savepoint); err != nil {
 		call.ending.Returned, call.err = true, err
 		return
 	}
 	s.connection.ForgetChanges()
 	s.connection.keepStatements()
-	s.connection.watch(call.ctx)
+	s.connection.watchUntil(call.ctx, call.caller.done)
 	catch.Run(func() { call.err = call.use(s.callContext, s.connection.conn) }, func(ending catch.Ending) { call.ending = ending })
 	if call.err != nil {
 		var discard bool
@@ -92,9 +92,9 @@ func (s *writerSession) verify(call *call) (remains, error) {
 	}
 	c.unwatch()
 	_ = c.noteFailure(call.err)
-	call.err = asRolledBack(c.explain(call.ctx, call.err))
-	err := c.checkOpen(call.ctx, s.rollbacks)
-	if c.interrupted() && call.ctx.Err() != nil {
+	call.err = asRolledBack(c.explain(&call.caller, call.err))
+	err := c.checkOpen(&call.caller, s.rollbacks)
+	if c.interrupted() && call.caller.Err() != nil {
 		c.renewInterrupter()
 	}
 	s.tainted = c.isChanged() || c.endIfBroken(call.err)

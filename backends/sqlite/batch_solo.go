@@ -17,7 +17,7 @@ func (b *batcher) runSolo(op *operation, use func(ctx context.Context, conn *Con
 	if b.records() {
 		stack = callers(nil)
 	}
-	inner.set(ctx, function, stack)
+	inner.set(pool.LabelOf(ctx), function, stack)
 	lease, err := b.session.writer.TryAcquire(inner)
 	if err != nil {
 		return false, nil // the runner finds out why

@@ -17,7 +17,10 @@ func (c *connection) renewInterrupter() *interrupter {
 
 // watch makes the end of ctx interrupt what runs on the connection, until unwatch.
 // For a ctx that can't end there is nothing to do.
-func (c *connection) watch(ctx context.Context) {
+func (c *connection) watch(ctx context.Context) { c.watchUntil(ctx, ctx.Done()) }
+
+// watchUntil is watch, and calls no method of ctx, whose Done is done.
+func (c *connection) watchUntil(ctx context.Context, done <-chan struct{}) {
 	c.borrower = ctx
 	i := c.interrupter.Load()
 	if i.triggered() {
@@ -26,7 +29,7 @@ func (c *connection) watch(ctx context.Context) {
 	if c.database.interrupted.Load() { // after the renewal: either this triggers it, or interruptAll does
 		i.trigger()
 	}
-	if done := ctx.Done(); done != nil {
+	if done != nil {
 		c.watching.note(ctx, done)
 		if c.watching.ended() {
 			i.trigger()

@@ -23,7 +23,7 @@ func (c *connection) describe(ran raw.Ran) Statement {
 		FullScanSteps: ran.FullScanSteps, Sorts: ran.Sorts, AutoIndexes: ran.AutoIndexes,
 	}
 	if !ran.Code.IsSuccess() {
-		run.Err = c.explain(c.borrower, codeError{ran.Code})
+		run.Err = c.explain(shield{ctx: c.borrower}, codeError{ran.Code}) // inside of SQLite, which no panic may pass
 	}
 	return run
 }

@@ -84,8 +84,12 @@ func (w *watching) listen(interrupter func() *interrupter) (heard bool) {
 		i.trigger()
 		return true
 	}
-	defer func() { _ = recover() }()
-	w.stop = context.AfterFunc(w.ctx, i.trigger)
+	defer swallow()
+	ctx := w.ctx
+	if _, ok := ctx.(interface{ AfterFunc(func()) func() bool }); !ok {
+		ctx = shield{ctx, w.done} // context.AfterFunc may ask it in a goroutine of its own
+	}
+	w.stop = context.AfterFunc(ctx, i.trigger)
 	return true
 }
 

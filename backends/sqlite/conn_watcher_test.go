@@ -142,10 +142,11 @@ func TestWatcher_WaitsForWhatIsAboutToInterrupt(t *testing.T) {
 	}
 }
 
-// oddContext is a ctx of a caller's whose Value panics.
+// oddContext is a ctx of a caller's whose Value and AfterFunc panic.
 type oddContext struct{ context.Context }
 
-func (oddContext) Value(any) any { panic("odd") }
+func (oddContext) Value(any) any                { panic("odd") }
+func (oddContext) AfterFunc(func()) func() bool { panic("odd") }
 
 func TestWatcher_ACtxThatPanicsIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

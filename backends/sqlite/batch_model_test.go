@@ -158,6 +158,44 @@ func (m *modelSession) arrive() {
 	}
 }
 
+// standingSession is the session of a writer that is not to be had, for a runner whose clock stands still.
+type standingSession struct {
+	modelSession
+	closed bool
+	asked  int
+}
+
+func (s *standingSession) closing() bool { return s.closed }
+
+func (s *standingSession) acquire() (bool, error) {
+	if s.asked++; s.asked > 10 {
+		panic("the runner goes round")
+	}
+	return false, errModelRefused
+}
+
+// Calls that came at the very moment at which there is no transaction to be had fail, too: the clock may be coarse.
+func TestRunner_FailsCallsOfTheSameMoment(t *testing.T) {
+	for name, closed := range map[string]bool{"closing": true, "no writer": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &standingSession{closed: closed}
+				r := runner{session: s, queue: &s.queue, events: &s.events, most: 1, longest: time.Hour}
+				var calls []*call
+				for range 3 {
+					queued, _ := s.queue.push(t.Context(), nil, 0, observation{began: time.Now()})
+					calls = append(calls, queued)
+				}
+				r.run()
+				for _, call := range calls {
+					<-call.done
+					assert.ErrorIs(t, call.err, errModelRefused)
+				}
+			})
+		})
+	}
+}
+
 type modelKey struct{}
 
 func modelOf(ctx context.Context) *modelCall { return ctx.Value(modelKey{}).(*modelCall) }

@@ -151,11 +151,11 @@ func (q *callQueue) takeOff(c *call) {
 	}
 }
 
-// popAll returns the calls that began before then.
+// popAll returns the calls that had begun by then.
 func (q *callQueue) popAll(then time.Time) (all []*call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for c := q.queue.First(); c != nil && c.began.Before(then); c = q.queue.First() {
+	for c := q.queue.First(); c != nil && !c.began.After(then); c = q.queue.First() {
 		all = append(all, c)
 		q.takeOff(c)
 	}

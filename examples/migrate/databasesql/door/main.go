@@ -26,7 +26,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	db, err := sql.Open("headpond", filepath.Join(directory, "seats.db"))
+	db, err := sql.Open("headpond", filepath.Join(directory, "seats.db")+"?synchronous=full")
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (s *writerSession) verify(call *call) (remains, error) {
 	}
 	c.unwatch()
 	_ = c.noteFailure(call.err)
-	call.err = asRolledBack(c.explain(&call.caller, call.err))
+	call.err = asRolledBack(c.explain(&call.caller, call.err), s.note.Method)
 	err := c.checkOpen(&call.caller, s.rollbacks)
 	if c.interrupted() && call.caller.Err() != nil {
 		c.renewInterrupter()

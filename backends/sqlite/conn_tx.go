@@ -40,7 +40,7 @@ func (c *connection) writeTransaction(ctx context.Context, op operation, use fun
 	}
 	if err != nil {
 		c.rollBack()
-		err = c.explain(ctx, asRolledBack(err))
+		err = c.explain(ctx, asRolledBack(err, c.database.within(ctx)))
 	}
 	return discardAgain(err, discard)
 }
@@ -73,7 +73,7 @@ func (c *connection) checkOpen(ctx context.Context, rollbacks int32) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", ctxerr.Ended(ctx), ErrRolledBack)
 		}
-		return ErrRolledBack
+		return errEndedInside
 	case c.Torn():
 		return errTorn
 	case c.interrupted():
@@ -97,6 +97,9 @@ func (c *connection) leftOpen() bool {
 	}
 	return c.Active() > 0
 }
+
+// errEndedInside is the error of a function that returned nil although its transaction had ended: a failed statement may have done that, too.
+var errEndedInside = fmt.Errorf("%w: return an error instead of ROLLBACK, and the error of each statement that fails", ErrRolledBack)
 
 // errTorn is the error of a transaction in which a statement was ended by a panic.
 var errTorn = fmt.Errorf("%w: a panic, as of an SQL function, has ended a statement in the middle of what it does", ErrRolledBack)
@@ -128,10 +131,10 @@ func (c *connection) rollBack() {
 	c.RefuseCommits(false)
 }
 
-// asRolledBack returns err as ErrRolledBack if it is that of a commit that the commit hook refused.
-func asRolledBack(err error) error {
+// asRolledBack returns err as ErrRolledBack if it is that of a commit that the commit hook refused, in a function given to method.
+func asRolledBack(err error, method string) error {
 	if sqlite.ErrCode(err) == sqlite.ResultConstraintCommitHook {
-		return fmt.Errorf("%w: it is for Write to commit it: %w", ErrRolledBack, err)
+		return fmt.Errorf("%w: it is for %s to commit it: %w", ErrRolledBack, method, err)
 	}
 	return err
 }
@@ -184,6 +187,8 @@ func withAdvice(err error) error {
 	switch code := sqlite.ErrCode(err); {
 	case code == sqlite.ResultError && strings.Contains(err.Error(), "cannot start a transaction within a transaction"): // it has no code of its own
 		return fmt.Errorf("%w: Read, Write and Batch have begun one, and end it: take out BEGIN and COMMIT, or use SAVEPOINT", err)
+	case code == sqlite.ResultError && strings.Contains(err.Error(), "cannot VACUUM from within a transaction"):
+		return fmt.Errorf("%w: Read, Write and Batch have begun one: run it with db.Writer().Do, or with database/sql on the *sql.DB", err)
 	case code == sqlite.ResultIOErrGetTempPath:
 		return fmt.Errorf("%w: SQLite found no directory for a temporary file: set SQLITE_TMPDIR in the environment to one that the process can write, or Options.TempInMemory", err)
 	}

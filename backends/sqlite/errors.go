@@ -48,7 +48,7 @@ var (
 	ErrOutcomeUnknown = errors.New("it is not known whether the transaction will be there when the database is opened again")
 	// ErrNewerSchema: the database has been migrated further than Options.Schema goes: what opens it does not know its tables.
 	ErrNewerSchema = errors.New("the database was migrated by a newer version of this program: open it with that, or restore a backup of before")
-	// ErrRolledBack: the transaction ended inside the function that Write was given. Nothing was committed.
+	// ErrRolledBack: the transaction ended inside the function that Write or Batch was given. Nothing of that was committed.
 	ErrRolledBack = errors.New("the transaction was rolled back before its end, and nothing was committed")
 )
 

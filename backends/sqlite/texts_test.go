@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,41 @@ func TestTexts_OfBeginInsideATransaction(t *testing.T) {
 		err := use(t.Context(), begin)
 		assert.ErrorContains(t, err, "cannot start a transaction within a transaction: Read, Write and Batch have begun one, and end it: take out BEGIN", name)
 	}
+}
+
+// Each names the method whose function it is, however Batch ran it.
+func TestTexts_OfATransactionThatItsFunctionEnds(t *testing.T) {
+	db := openBatch(t, Options{})
+	shared := func(ctx context.Context, use func(context.Context, *Conn) error) error {
+		return together(t, db, func(context.Context, *Conn) error { return nil }, use)[1]
+	}
+	for name, call := range map[string]struct {
+		use    func(context.Context, func(context.Context, *Conn) error) error
+		method string
+	}{"Write": {db.Write, "Write"}, "Batch": {db.Batch, "Batch"}, "Batch, shared": {shared, "Batch"}} {
+		require.Eventually(t, db.batches.uncontended, time.Minute, time.Millisecond)
+		err := call.use(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "COMMIT") })
+		assert.ErrorIs(t, err, ErrRolledBack, name)
+		assert.ErrorContains(t, err, ": it is for "+call.method+" to commit it: ", name)
+		err = call.use(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "ROLLBACK") })
+		assert.ErrorIs(t, err, ErrRolledBack, name)
+		assert.EqualError(t, err, "the transaction was rolled back before its end, and nothing was committed: return an error instead of ROLLBACK, and the error of each statement that fails", name)
+		mine := errors.New("mine")
+		err = call.use(t.Context(), func(_ context.Context, conn *Conn) error { return errors.Join(run(conn, "ROLLBACK"), mine) })
+		assert.ErrorIs(t, err, mine, name)
+		assert.NotErrorIs(t, err, ErrRolledBack, name)
+	}
+}
+
+func TestTexts_OfVacuumInsideATransaction(t *testing.T) {
+	db := openBatch(t, Options{})
+	vacuum := func(_ context.Context, conn *Conn) error { return run(conn, "VACUUM") }
+	for name, use := range map[string]func(context.Context, func(context.Context, *Conn) error) error{"Read": db.Read, "Write": db.Write, "Batch": db.Batch} {
+		err := use(t.Context(), vacuum)
+		assert.Equal(t, ResultError, ErrCode(err), name)
+		assert.ErrorContains(t, err, "cannot VACUUM from within a transaction: Read, Write and Batch have begun one: run it with db.Writer().Do", name)
+	}
+	assert.NoError(t, db.Writer().Do(t.Context(), vacuum))
 }
 
 // A COMMIT that failed names its database: a program has several.

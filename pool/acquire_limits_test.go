@@ -74,7 +74,7 @@ func TestAcquire_ACheckCutShortCondemnsNoValue(t *testing.T) {
 				return context.WithTimeout(ctx, 100*time.Millisecond)
 			},
 			after: 100 * time.Millisecond, is: []error{context.DeadlineExceeded},
-			text: "acquire: no resource within 100ms, 100ms in Check: context deadline exceeded (0 of 4 held, 0 waiting, 0 being built, 1 being checked)",
+			text: "acquire: no resource within 100ms, 100ms in Check: context deadline exceeded (0 of 4 held, 0 waiting, 0 being built, 1 being checked): a value is still being checked; look at what Check waits for",
 		},
 		"cancel with a cause": {
 			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -87,7 +87,7 @@ func TestAcquire_ACheckCutShortCondemnsNoValue(t *testing.T) {
 		},
 		"AcquireTimeout": {
 			options: pool.Options{AcquireTimeout: 300 * time.Millisecond}, after: 300 * time.Millisecond, is: []error{pool.ErrAcquireTimeout},
-			text: "acquire: no resource within 300ms, 300ms in Check (0 of 4 held, 0 waiting, 0 being built, 1 being checked)",
+			text: "acquire: no resource within 300ms, 300ms in Check (0 of 4 held, 0 waiting, 0 being built, 1 being checked): a value is still being checked; look at what Check waits for",
 		},
 		"TryAcquire, whose ctx bounds it": {
 			try: true, options: pool.Options{AcquireTimeout: time.Millisecond},
@@ -95,7 +95,7 @@ func TestAcquire_ACheckCutShortCondemnsNoValue(t *testing.T) {
 				return context.WithTimeout(ctx, 900*time.Millisecond)
 			},
 			after: 900 * time.Millisecond, is: []error{context.DeadlineExceeded}, ignores: true,
-			text: "acquire: no resource within 900ms, 900ms in Check: context deadline exceeded (0 of 4 held, 0 waiting, 0 being built, 1 being checked)",
+			text: "acquire: no resource within 900ms, 900ms in Check: context deadline exceeded (0 of 4 held, 0 waiting, 0 being built, 1 being checked): a value is still being checked; look at what Check waits for",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestAcquire_OneTimeoutForEveryWait(t *testing.T) {
 		began := time.Now()
 		_, err := p.Acquire(t.Context())
 		assert.Equal(t, 5*time.Second, time.Since(began))
-		assert.EqualError(t, err, `headpond/pool "orders": acquire: no resource within 5s, 2s in Check, 2s waiting for builds, 1s in the queue (0 of 1 held, 0 waiting, 1 being built)`)
+		assert.EqualError(t, err, `headpond/pool "orders": acquire: no resource within 5s, 2s in Check, 2s waiting for builds, 1s in the queue (0 of 1 held, 0 waiting, 1 being built): a build is still under way; look at what Construct waits for`)
 		assert.EqualValues(t, 1, p.Stats().TimedOut)
 		<-time.After(time.Minute)
 	})

@@ -165,6 +165,12 @@ func (e *Error) advice() string {
 		return ": a value that is being destroyed keeps its slot until Destroy has returned; look at what that waits for"
 	case e.Stats.Held < e.Stats.MaxSize && e.Stats.CreateFailed > 0 && e.Stats.Created == 0:
 		return ": Construct has never succeeded; look at what it connects to"
+	case e.Stats.Held < e.Stats.MaxSize && errors.Is(e.Err, context.Canceled):
+		return "" // it may have been cancelled at once
+	case e.Stats.Held < e.Stats.MaxSize && e.Building > 0 && e.Stats.Constructing > 0:
+		return ": a build is still under way; look at what Construct waits for"
+	case e.Stats.Held < e.Stats.MaxSize && e.Checking > 0 && e.Stats.Checking > 0:
+		return ": a value is still being checked; look at what Check waits for"
 	case e.Stats.Held < e.Stats.MaxSize:
 		return ""
 	}

@@ -31,7 +31,7 @@ func TestErrorsSayWhatHappenedAndWhatToDo(t *testing.T) {
 		},
 		{
 			name: "timeout while building", script: fake.Script{Construct: fake.Hangs}, is: []error{pool.ErrAcquireTimeout, context.DeadlineExceeded},
-			want: `acquire: no resource within 5s (0 of 1 held, 0 waiting, 1 being built)`,
+			want: `acquire: no resource within 5s (0 of 1 held, 0 waiting, 1 being built): a build is still under way; look at what Construct waits for`,
 		},
 		{
 			name: "deadline", held: 1, is: []error{context.DeadlineExceeded},

@@ -46,7 +46,7 @@ var (
 	// ErrOutcomeUnknown: COMMIT failed on the disk, and so did every try to overwrite what it had written to the log.
 	// The next open of the database finds the transaction there, whole, or not at all, unless a later try succeeds: then it is not there.
 	ErrOutcomeUnknown = errors.New("it is not known whether the transaction will be there when the database is opened again")
-	// ErrNewerSchema: the database has been migrated further than Options.Schema goes: what opens it does not know its tables.
+	// ErrNewerSchema: the database has been migrated further than the Migrations of Options.Schema go: what opens it does not know its tables.
 	ErrNewerSchema = errors.New("the database was migrated by a newer version of this program: open it with that, or restore a backup of before")
 	// ErrRolledBack: the transaction ended inside the function that Write or Batch was given. Nothing of that was committed.
 	ErrRolledBack = errors.New("the transaction was rolled back before its end, and nothing was committed")

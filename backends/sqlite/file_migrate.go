@@ -104,7 +104,7 @@ func (c *connection) adopt(ctx context.Context, schema sqlitemigration.Schema) (
 }
 
 // nextMigration returns what of the schema ends with the next migration; nil if the database is up to date.
-// It fails for a database of another application, and for one that has more migrations than the schema: see ErrNewerSchema.
+// It fails for a database of another application, and for one that has more migrations than the schema, if that has any: see ErrNewerSchema.
 func (c *connection) nextMigration(ctx context.Context, all sqlitemigration.Schema) (next *sqlitemigration.Schema, err error) {
 	number := func(sql string) (number int64) {
 		var value string

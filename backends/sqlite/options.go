@@ -158,7 +158,8 @@ type Options struct {
 
 	// Schema is brought up to date by Open, on the writer, before any reader is opened.
 	// A file that Open creates appears with its whole schema or not at all.
-	// A database that has more migrations than Schema fails to open, with [ErrNewerSchema]. nil: none.
+	// A database that has more migrations than Schema fails to open, with [ErrNewerSchema].
+	// A Schema without Migrations counts none: it looks at the AppID alone, and leaves user_version to what else migrates the file. nil: none.
 	Schema *sqlitemigration.Schema
 
 	// Baseline says how many of Schema.Migrations a database has that another tool has migrated, such as goose: their number is noted in the file

@@ -90,8 +90,8 @@
 //     if what is behind an address moves; MaxIdleTime, shorter than that of the other side.
 //   - CheckAfterIdle: a value that was idle for less than 1 s is handed out without a Check.
 //   - LeakAfter: a time that no caller should need. It also makes errors and [Pool.Holders] say where
-//     a value was acquired. A lease is looked at every MaintainEvery, 30 s unless it is set.
-//     The pool never takes a value back by itself: its holder may still be using it.
+//     a value was acquired. A lease is looked at every MaintainEvery, 30 s unless it is set,
+//     or sooner if LeakAfter is shorter. The pool never takes a value back by itself: its holder may still be using it.
 //   - Observer: package tracing for OpenTelemetry, pool/poollog for a log, pool/poolz for a live page;
 //     [Observers] makes one of several.
 //

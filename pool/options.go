@@ -52,7 +52,8 @@ type Options struct {
 	MaintainEvery time.Duration
 
 	// MinBackoff is how long no value is built after a Construct that failed, and MaxBackoff after many in a row: it doubles from the one
-	// to the other; of each the last half is drawn. They default to 50ms and 1s. MaxBackoff is at least MinBackoff.
+	// to the other; of each the last half is drawn. They default to 50ms and 1s. MaxBackoff must not be less than MinBackoff;
+	// if it is 0 and MinBackoff is longer than 1s, it is MinBackoff.
 	MinBackoff, MaxBackoff time.Duration
 
 	// FailingAfter is for how long no Construct may have succeeded, and at least two failed, before the Observer is told, once,

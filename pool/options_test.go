@@ -42,6 +42,15 @@ func TestNewNamesWhatIsOutOfRangeAndStartsNothing(t *testing.T) {
 	})
 }
 
+// A MinBackoff that is longer than the default of MaxBackoff raises that.
+func TestOptions_MaxBackoffDefaultsToMinBackoffAtLeast(t *testing.T) {
+	for minimum, want := range map[time.Duration]time.Duration{0: time.Second, time.Second: time.Second, time.Hour: time.Hour} {
+		p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 0, nil }}, pool.Options{MinBackoff: minimum})
+		require.NoError(t, err)
+		assert.Equal(t, want, p.Options().MaxBackoff)
+	}
+}
+
 func refuses(t *testing.T, hooks resource.Hooks[int], options pool.Options, want string) {
 	options.Observer = func(pool.Inspector) pool.Tap {
 		t.Error("the observer was called")

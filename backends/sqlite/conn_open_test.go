@@ -83,6 +83,8 @@ func TestOptionsAreNamed(t *testing.T) {
 		`Options.Pragmas[0].Name is "x;y"`:                            {Pragmas: []Pragma{{"x;y", "1"}}},
 		`Options.Pragmas[1].Name is "Busy_Timeout": set Options.Busy`: {Pragmas: []Pragma{{"temp_store", "1"}, {"Busy_Timeout", "1"}}},
 		`Options.Pragmas[0].Value is "\x00"`:                          {Pragmas: []Pragma{{"temp_store", "\x00"}}},
+		`Options.Schema.Migrations[1] contains NUL: "SELECT 1;\x00"`:  {Schema: &sqlitemigration.Schema{Migrations: []string{"SELECT 1", "SELECT 1;\x00"}}},
+		`Options.Schema.RepeatableMigration contains NUL: "\x00"`:     {Schema: &sqlitemigration.Schema{RepeatableMigration: "\x00"}},
 		"SQLite " + sqlite.Version + " does not know it":              {Pragmas: []Pragma{{"temp_stroe", "1"}}},
 		"PRAGMA threads is 0, not many":                               {Pragmas: []Pragma{{"threads", "many"}}},
 		"Setup: no thanks":                                            {Setup: func(context.Context, *Conn) error { return errors.New("no thanks") }},

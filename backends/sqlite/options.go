@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/headpond/headpond/pool"
@@ -294,6 +295,22 @@ func (o Options) validate() error {
 		if err := pragma.validate(fmt.Sprintf("Options.Pragmas[%d]", i)); err != nil {
 			return err
 		}
+	}
+	return validateSchema(o.Schema)
+}
+
+// validateSchema refuses what SQLite would call "bad parameter or other API misuse: not an error".
+func validateSchema(schema *sqlitemigration.Schema) error {
+	if schema == nil {
+		return nil
+	}
+	for i, migration := range schema.Migrations {
+		if strings.ContainsRune(migration, 0) {
+			return fmt.Errorf("Options.Schema.Migrations[%d] contains NUL: %.100q", i, migration)
+		}
+	}
+	if strings.ContainsRune(schema.RepeatableMigration, 0) {
+		return fmt.Errorf("Options.Schema.RepeatableMigration contains NUL: %.100q", schema.RepeatableMigration)
 	}
 	return nil
 }

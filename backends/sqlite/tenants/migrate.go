@@ -49,12 +49,19 @@ func (p *Pool) Backup(ctx context.Context, directory string, tenants iter.Seq[st
 	}
 	target := Directory(directory)
 	return p.each(ctx, "backup", tenants, parallel, func(tenant string) error {
-		err := p.backup(ctx, target, tenant)
+		to, err := target(tenant)
+		if err != nil {
+			return p.fail("backup", tenant, err)
+		}
+		if exists(to) {
+			return nil
+		}
+		err = p.backup(ctx, tenant, to)
 		var known *Error
 		switch {
 		case err == nil:
 			p.count(&p.counts.backedUp)
-		case errors.Is(err, fs.ErrExist):
+		case errors.Is(err, fs.ErrExist) && exists(to): // what else wraps fs.ErrExist is no copy
 			err = nil // another call made it meanwhile
 		case !errors.As(err, &known):
 			err = p.fail("backup", tenant, err)
@@ -63,14 +70,13 @@ func (p *Pool) Backup(ctx context.Context, directory string, tenants iter.Seq[st
 	})
 }
 
-func (p *Pool) backup(ctx context.Context, target func(tenant string) (string, error), tenant string) error {
-	to, err := target(tenant)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Lstat(to); err == nil {
-		return fs.ErrExist
-	}
+// exists reports whether there is anything at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func (p *Pool) backup(ctx context.Context, tenant, to string) error {
 	from, err := p.options.Path(tenant)
 	if err != nil {
 		return p.fail("path", tenant, err)

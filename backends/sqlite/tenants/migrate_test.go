@@ -171,3 +171,37 @@ func TestBackup(t *testing.T) {
 	cancel()
 	assert.ErrorIs(t, p.Backup(ctx, t.TempDir(), slices.Values(all), 0), context.Canceled)
 }
+
+// TestBackup_SaysThatThereIsNoCopy fails with errors that look like that of a copy which is there already.
+func TestBackup_SaysThatThereIsNoCopy(t *testing.T) {
+	from, all := fill(t, 1)
+	tenant, to := all[0], t.TempDir()
+	exists := &fs.PathError{Op: "mkdir", Path: "cache", Err: fs.ErrExist}
+	path := tenants.Directory(from)
+	for name, options := range map[string]tenants.Options{
+		"of Setup": {Path: path, Database: sqlite.Options{Setup: func(context.Context, *sqlite.Conn) error { return exists }}},
+		"of Path":  {Path: func(string) (string, error) { return "", exists }},
+	} {
+		p := open(t, options)
+		assert.ErrorIs(t, p.Backup(t.Context(), to, names(tenant), 0), exists, name)
+		assert.NoFileExists(t, filepath.Join(to, tenant+".db"))
+		assert.Zero(t, p.Stats().BackedUp)
+	}
+	p := open(t, tenants.Options{Path: path})
+	rest := filepath.Join(to, tenant+".db-wal")
+	require.NoError(t, os.WriteFile(rest, nil, 0o600))
+	err := p.Backup(t.Context(), to, names(tenant), 0)
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.ErrorContains(t, err, filepath.Base(rest), "left over from a copy that was deleted")
+}
+
+// TestBackup_AnotherCallMakesTheCopy has a copy appear while the database is opened to make one.
+func TestBackup_AnotherCallMakesTheCopy(t *testing.T) {
+	from, all := fill(t, 1)
+	to := t.TempDir()
+	p := open(t, tenants.Options{Path: tenants.Directory(from), Database: sqlite.Options{Setup: func(context.Context, *sqlite.Conn) error {
+		return os.WriteFile(filepath.Join(to, all[0]+".db"), nil, 0o600)
+	}}})
+	assert.NoError(t, p.Backup(t.Context(), to, slices.Values(all), 0))
+	assert.Zero(t, p.Stats().BackedUp)
+}

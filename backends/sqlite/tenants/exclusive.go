@@ -22,7 +22,7 @@ func (p *Pool) Exclusive(ctx context.Context, tenant string, use func(ctx contex
 		return err
 	}
 	defer p.release(h)
-	if err := p.store.claim(tenant, path); err != nil {
+	if err := p.store.claim(tenant, path, true); err != nil {
 		return p.fail("exclusive", tenant, err)
 	}
 	defer p.store.release(tenant)

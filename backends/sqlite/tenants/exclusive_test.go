@@ -86,3 +86,37 @@ func TestExclusive_KeepsOthersOut(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, written.Load(), rows)
 }
+
+// TestExclusive_DeletedFileIsNobodys deletes a tenant's file: the file system may identify the next new file as it did that one.
+func TestExclusive_DeletedFileIsNobodys(t *testing.T) {
+	p := open(t, tenants.Options{})
+	require.NoError(t, sign(t.Context(), p, "a"))
+	require.NoError(t, p.Exclusive(t.Context(), "a", func(ctx context.Context, path string) error {
+		return errors.Join(os.Remove(path), sign(ctx, p, "b"))
+	}))
+	_, rows, err := owners(t.Context(), p, "a")
+	require.NoError(t, err)
+	assert.Zero(t, rows)
+}
+
+// TestExclusive_HasTheFileThatItMakes replaces a tenant's file: no other tenant whose path leads there gets the new one.
+func TestExclusive_HasTheFileThatItMakes(t *testing.T) {
+	directory := t.TempDir()
+	path := tenants.Directory(directory)
+	p := open(t, tenants.Options{Path: path})
+	require.NoError(t, sign(t.Context(), p, "a"))
+	require.NoError(t, sign(t.Context(), p, "new"))
+	require.NoError(t, p.Exclusive(t.Context(), "new", func(context.Context, string) error { return nil }))
+	link, err := path("link")
+	require.NoError(t, err)
+	require.NoError(t, p.Exclusive(t.Context(), "a", func(ctx context.Context, path string) error {
+		require.NoError(t, os.Rename(filepath.Join(directory, "new.db"), path))
+		require.NoError(t, os.Link(path, link))
+		assert.ErrorIs(t, sign(ctx, p, "link"), tenants.ErrSameFile)
+		assert.ErrorIs(t, p.Exclusive(ctx, "link", func(context.Context, string) error {
+			t.Error("it would have the file of another tenant")
+			return nil
+		}), tenants.ErrSameFile)
+		return nil
+	}))
+}

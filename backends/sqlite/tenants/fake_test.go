@@ -44,8 +44,8 @@ func fake(t testing.TB, options Options) (*Pool, *fakeStore) {
 	return newPool(options, s), s
 }
 
-func (s *fakeStore) claim(_, _ string) error { return nil }
-func (s *fakeStore) release(string)          {}
+func (s *fakeStore) claim(_, _ string, _ bool) error { return nil }
+func (s *fakeStore) release(string)                  {}
 
 // now returns what each tenant's database does, once nothing moves any more.
 func (s *fakeStore) now() map[string]string {

@@ -13,8 +13,8 @@ import (
 
 // store has the databases that the pool opens: files, or a test's own.
 type store interface {
-	// claim reserves the file at path for tenant, until release. The error is ErrSameFile if another tenant has it.
-	claim(tenant, path string) error
+	// claim reserves the file at path for tenant, until release; closed: for a caller of Exclusive. The error is ErrSameFile if another tenant has it.
+	claim(tenant, path string, closed bool) error
 	// open opens the database of a tenant that has a claim.
 	open(ctx context.Context, tenant, path string) (database, error)
 	// release ends the claim of a tenant whose database is closed.
@@ -29,7 +29,7 @@ func (f *files) open(ctx context.Context, tenant, path string) (database, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.claim(tenant, path); err != nil { // it may have been created, under a name that another tenant uses as well
+	if err := f.claim(tenant, path, false); err != nil { // it may have been created, under a name that another tenant uses as well
 		return nil, errors.Join(err, db.Close(context.WithoutCancel(ctx)))
 	}
 	return db, nil
@@ -89,7 +89,7 @@ func (p *Pool) openFile(ctx context.Context, o opening) (database, error) {
 		o.entry.path = path
 		p.mu.Unlock()
 	}
-	if err := p.store.claim(o.tenant, path); err != nil {
+	if err := p.store.claim(o.tenant, path, false); err != nil {
 		return nil, err
 	}
 	return p.store.open(ctx, o.tenant, path)

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/internal/ctxerr"
 	"github.com/headpond/headpond/pool"
 )
@@ -113,28 +114,26 @@ func (p *Pool) each(ctx context.Context, op string, tenants iter.Seq[string], pa
 	var errs []error
 	stopped := false
 	ends := func() bool { return ctx.Err() != nil || p.ctx.Err() != nil }
-	next := make(chan string)
-	var all sync.WaitGroup
-	for range parallel {
-		all.Go(func() {
-			for tenant := range next {
-				err := do(tenant)
-				mu.Lock()
-				if err != nil && ends() {
-					stopped = true // that is one error for all
-				} else if err != nil {
-					errs = append(errs, err)
-				}
-				mu.Unlock()
-			}
-		})
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil && ends() {
+			stopped = true // that is one error for all
+		} else if err != nil {
+			errs = append(errs, err)
+		}
 	}
+	places := make(chan struct{}, parallel)
+	var all sync.WaitGroup
 	func() {
 		defer all.Wait() // also if tenants panics
-		defer close(next)
 		for tenant := range tenants {
 			select {
-			case next <- tenant:
+			case places <- struct{}{}:
+				all.Go(func() {
+					defer func() { <-places }()
+					p.attempt(op, tenant, do, note)
+				})
 			case <-ctx.Done():
 			case <-p.ctx.Done():
 			}
@@ -154,4 +153,16 @@ func (p *Pool) each(ctx context.Context, op string, tenants iter.Seq[string], pa
 		errs = append(errs, p.fail(op, "", pool.ErrClosed))
 	}
 	return errors.Join(errs...)
+}
+
+// attempt calls do with a tenant, and then note with its error. If Options.Path panics or calls runtime.Goexit, that is the error:
+// on this goroutine no caller could recover it.
+func (p *Pool) attempt(op, tenant string, do func(tenant string) error, note func(error)) {
+	var err error
+	catch.Run(func() { err = do(tenant) }, func(ending catch.Ending) {
+		if !ending.Returned {
+			err = p.fail(op, tenant, &pool.PanicError{Op: pool.Acquire, Value: ending.Value, Stack: ending.Stack})
+		}
+		note(err)
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -119,6 +120,31 @@ func TestMigrate_Stops(t *testing.T) {
 	})
 	p := open(t, tenants.Options{})
 	assert.ErrorContains(t, p.Migrate(t.Context(), slices.Values(all), -1), "parallel is -1")
+}
+
+// TestMigrate_PathPanics has a Path that panics for one tenant, and calls runtime.Goexit for another: that is their error, and stops no other.
+func TestMigrate_PathPanics(t *testing.T) {
+	path := tenants.Directory(t.TempDir())
+	p := open(t, tenants.Options{Path: func(tenant string) (string, error) {
+		switch tenant {
+		case "panics":
+			panic(errMine)
+		case "exits":
+			runtime.Goexit()
+		}
+		return path(tenant)
+	}})
+	for name, call := range map[string]func(iter.Seq[string]) error{
+		"migrate": func(all iter.Seq[string]) error { return p.Migrate(t.Context(), all, 1) },
+		"backup":  func(all iter.Seq[string]) error { return p.Backup(t.Context(), t.TempDir(), all, 1) },
+	} {
+		err := call(names("panics", "exits"))
+		assert.ErrorIs(t, err, errMine)
+		assert.ErrorContains(t, err, `"panics": `+name+": acquire panicked: mine")
+		assert.ErrorContains(t, err, `"exits": `+name+": acquire called runtime.Goexit")
+	}
+	assert.Error(t, p.Migrate(t.Context(), names("panics", "exits", "a"), 1))
+	assert.EqualValues(t, 1, p.Stats().Migrated)
 }
 
 // TestMigrate_WaitsLongerThanAcquireTimeout has no place for longer than that.

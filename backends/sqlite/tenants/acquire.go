@@ -21,22 +21,38 @@ func (p *Pool) acquire(ctx context.Context, tenant string, kind kind) (*hold, er
 	if !p.observes(ctx, kind) {
 		return h, p.enter(h, tenant)
 	}
+	return h, p.enterObserved(h, tenant)
+}
+
+// enterObserved is enter, of which the observer is told.
+func (p *Pool) enterObserved(h *hold, tenant string) (err error) {
 	began := p.now()
-	h.Context = p.begin(context.WithValue(ctx, tenantKey{}, tenant), pool.Event{Op: pool.Acquire})
+	h.Context = p.tap.Begin(context.WithValue(h.Context, tenantKey{}, tenant), pool.Event{Op: pool.Acquire})
+	entered, told := false, false
+	defer func() {
+		if entered && !told && err == nil { // the observer called runtime.Goexit: nobody will release the hold
+			p.leave(h, p.now())
+		}
+	}()
+	err = p.enter(h, tenant)
+	entered = true
 	h.observed = true
-	err := p.enter(h, tenant)
-	var source pool.Source
+	p.tap.End(h.Context, pool.Event{Op: pool.Acquire, ID: h.id, Took: p.now() - began, Source: h.source(began, err), Err: err})
+	told = true
+	return err
+}
+
+// source says where the database came from that a call got, which began then.
+func (h *hold) source(began time.Duration, err error) pool.Source {
 	switch {
 	case err != nil:
+		return 0
 	case h.waited == 0:
-		source = pool.Idle
+		return pool.Idle
 	case h.opened >= began:
-		source = pool.Created
-	default: // it was open, but admitted no calls
-		source = pool.Handoff
+		return pool.Created
 	}
-	p.end(h.Context, pool.Event{Op: pool.Acquire, ID: h.id, Took: p.now() - began, Source: source, Err: err})
-	return h, err
+	return pool.Handoff // it was open, but admitted no calls
 }
 
 // enter lets a call in, or lets it wait. The error is an *Error.
@@ -129,15 +145,25 @@ func (p *Pool) explain(h *hold, tenant string, e *entry, err error) error {
 // release ends a call's hold.
 func (p *Pool) release(h *hold) {
 	h.over.Store(true)
-	now, ctx := p.now(), h.Context // h is the caller's ctx, perhaps still in use: it must not change
-	if h.observed {
-		ctx = p.begin(ctx, pool.Event{Op: pool.Release, ID: h.id})
+	now := p.now()
+	if !h.observed {
+		p.leave(h, now)
+		return
 	}
+	ctx := p.leaveObserved(h, now)
+	p.tap.End(ctx, pool.Event{Op: pool.Release, ID: h.id, Held: now - h.since, Outcome: pool.Returned})
+}
+
+// leaveObserved is leave, after the observer was told. It returns the observer's ctx:
+// h is that of the caller, perhaps still in use, and must not change.
+func (p *Pool) leaveObserved(h *hold, now time.Duration) context.Context {
+	defer p.leave(h, now) // also if the observer calls runtime.Goexit
+	return p.tap.Begin(h.Context, pool.Event{Op: pool.Release, ID: h.id})
+}
+
+func (p *Pool) leave(h *hold, now time.Duration) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.admission.leave(h, now)
 	p.applyLocked(now)
-	p.mu.Unlock()
-	if h.observed {
-		p.end(ctx, pool.Event{Op: pool.Release, ID: h.id, Held: now - h.since, Outcome: pool.Returned})
-	}
 }

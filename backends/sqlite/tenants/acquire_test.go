@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -280,6 +281,48 @@ func TestAcquire_Callbacks(t *testing.T) {
 		assert.Equal(t, 2*store.openFor, stats.OpenTime)
 		assert.Equal(t, store.closeFor, stats.CloseTime)
 	})
+}
+
+// TestAcquire_CallbacksExit has each callback call runtime.Goexit once, as require.FailNow does: no place and no hold is lost for it.
+func TestAcquire_CallbacksExit(t *testing.T) {
+	for _, where := range []string{
+		"OnOpen", "OnClose", "begin acquire", "end acquire", "begin release", "end release",
+		"begin construct", "end construct", "begin destroy", "end destroy",
+	} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var exited atomic.Bool
+				exit := func(here string) {
+					if here == where && exited.CompareAndSwap(false, true) {
+						runtime.Goexit()
+					}
+				}
+				p, store := fake(t, Options{
+					MaxOpen: 1,
+					OnOpen:  func(string, time.Duration, error) { exit("OnOpen") },
+					OnClose: func(string, time.Duration, error) { exit("OnClose") },
+					Observer: func(pool.Inspector) pool.Tap {
+						return pool.Tap{
+							Begin: func(ctx context.Context, event pool.Event) context.Context {
+								exit("begin " + event.Op.String())
+								return ctx
+							},
+							End: func(_ context.Context, event pool.Event) { exit("end " + event.Op.String()) },
+						}
+					},
+				})
+				for _, tenant := range []string{"a", "b", "a"} {
+					var all sync.WaitGroup
+					all.Go(func() { p.release(holdOn(t, p, tenant)) })
+					all.Wait()
+				}
+				assert.NoError(t, p.Close(ending(t, time.Minute)))
+				assert.True(t, exited.Load())
+				assert.Empty(t, store.now())
+				assert.Zero(t, p.Stats().Calls)
+			})
+		})
+	}
 }
 
 // TestAcquire_PathIsAskedAgain moves a tenant to another path while it is closed.

@@ -96,17 +96,30 @@ func (p *Pool) observes(ctx context.Context, kind kind) bool {
 	return p.tap != nil && kind != kindExclusive && p.tap.Enabled(ctx)
 }
 
-// begin is Tap.Begin of the observer; without one it returns ctx.
-func (p *Pool) begin(ctx context.Context, event pool.Event) context.Context {
+// beginAlone and endAlone are Tap.Begin and Tap.End of the observer, if there is one, for a goroutine that opens or closes a database:
+// if the observer calls runtime.Goexit, that ends another goroutine.
+
+func (p *Pool) beginAlone(ctx context.Context, event pool.Event) (inner context.Context) {
 	if p.tap == nil {
 		return ctx
 	}
-	return p.tap.Begin(ctx, event)
+	inner = ctx
+	apart(func() { inner = p.tap.Begin(ctx, event) })
+	return inner
 }
 
-// end is Tap.End of the observer, if there is one.
-func (p *Pool) end(ctx context.Context, event pool.Event) {
+func (p *Pool) endAlone(ctx context.Context, event pool.Event) {
 	if p.tap != nil {
-		p.tap.End(ctx, event)
+		apart(func() { p.tap.End(ctx, event) })
 	}
+}
+
+// apart calls do in another goroutine, and waits until that has ended.
+func apart(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	<-done
 }

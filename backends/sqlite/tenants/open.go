@@ -51,7 +51,7 @@ func (p *Pool) open(o opening) {
 	defer cancel(nil)
 	defer context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })()
 	began := p.now()
-	ctx = p.begin(ctx, pool.Event{Op: pool.Construct, ID: o.id})
+	ctx = p.beginAlone(ctx, pool.Event{Op: pool.Construct, ID: o.id})
 	inside := &hold{Context: ctx, pool: p, tenant: o.tenant, kind: kindOpening, entry: o.entry, outer: p.holdOf(ctx)}
 	var db database
 	var err error
@@ -64,7 +64,7 @@ func (p *Pool) open(o opening) {
 			p.store.release(o.tenant)
 		}
 		now := p.now()
-		p.end(ctx, pool.Event{Op: pool.Construct, ID: o.id, Took: now - began, Err: err})
+		p.endAlone(ctx, pool.Event{Op: pool.Construct, ID: o.id, Took: now - began, Err: err})
 		tell(p.options.OnOpen, o.tenant, now-began, err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -111,7 +111,7 @@ const closeTimeout = 15 * time.Second
 // close closes a database. It runs on a goroutine of its own.
 func (p *Pool) close(c closing) {
 	began := p.now()
-	ctx := p.begin(context.WithValue(context.Background(), tenantKey{}, c.tenant), pool.Event{Op: pool.Destroy, ID: c.id, Reason: c.reason})
+	ctx := p.beginAlone(context.WithValue(context.Background(), tenantKey{}, c.tenant), pool.Event{Op: pool.Destroy, ID: c.id, Reason: c.reason})
 	limited, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	err := c.db.Close(limited)
@@ -122,7 +122,7 @@ func (p *Pool) close(c closing) {
 	p.store.release(c.tenant)
 	counted := c.db.Stats()
 	now := p.now()
-	p.end(ctx, pool.Event{Op: pool.Destroy, ID: c.id, Took: now - began, Reason: c.reason, Err: err})
+	p.endAlone(ctx, pool.Event{Op: pool.Destroy, ID: c.id, Took: now - began, Reason: c.reason, Err: err})
 	tell(p.options.OnClose, c.tenant, now-began, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,10 +138,14 @@ func (p *Pool) close(c closing) {
 	p.applyLocked(now)
 }
 
-// tell calls OnOpen or OnClose. A panic in it is swallowed: neither the pool nor a caller can help it.
+// tell calls OnOpen or OnClose. A panic in it is swallowed, and runtime.Goexit ends another goroutine:
+// neither the pool nor a caller can help it.
 func tell(on func(tenant string, took time.Duration, err error), tenant string, took time.Duration, err error) {
-	if on != nil {
+	if on == nil {
+		return
+	}
+	apart(func() {
 		defer func() { _ = recover() }()
 		on(tenant, took, err)
-	}
+	})
 }

@@ -54,7 +54,7 @@ type Options struct {
 
 	// OnOpen is called after each try to open a database, with the time it took and its error.
 	// It is called from goroutines of the pool, several at a time; those that wait for the database wait for it.
-	// It must not call the pool; a panic in it is swallowed. nil: nothing is called.
+	// It must not call the pool; a panic or runtime.Goexit in it ends nothing else. nil: nothing is called.
 	OnOpen func(tenant string, took time.Duration, err error)
 
 	// OnClose is called after a database was closed, in the same way. If a connection of it was not released,

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/internal/ctxerr"
 	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -117,6 +119,40 @@ func TestAcquire_EndsAsItIsAdmitted(t *testing.T) {
 			p.release(h)
 		}
 		assert.NotZero(t, failed)
+	})
+}
+
+// TestCall_TurnComesAsTheTimeEnds has both at the same moment: either use runs, and AcquireTimeout does not end its ctx, or it does not run.
+func TestCall_TurnComesAsTheTimeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := fake(t, Options{AcquireTimeout: time.Millisecond})
+		defer shut(t, p)
+		for try := range 20_000 {
+			h := &hold{Context: t.Context(), pool: p, tenant: "a"}
+			ran := false
+			err := p.callWithin(h, "a", nil, func(_ *sqlite.DB, ctx context.Context, use function) error {
+				time.Sleep(time.Millisecond) // as long as the call may wait
+				for range try % 100 {        // use begins a little later at each try
+					if ctx.Err() != nil {
+						break
+					}
+				}
+				return use(ctx, nil)
+			}, func(ctx context.Context, _ *sqlite.Conn) error {
+				ran = true
+				for range 1000 {
+					if ctx.Err() != nil {
+						return ctxerr.Ended(ctx)
+					}
+				}
+				return nil
+			})
+			if ran {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+			}
+		}
 	})
 }
 

@@ -85,20 +85,26 @@ type (
 func (p *Pool) callWithin(h *hold, tenant string, db *sqlite.DB, method method, use function) error {
 	ctx, cancel := context.WithCancelCause(h)
 	defer cancel(nil)
-	var begun atomic.Bool
+	const (
+		waiting int32 = iota
+		begun         // use runs, or has run: Batch may run it again
+		late          // it must not run any more
+	)
+	var turn atomic.Int32
 	timer := time.AfterFunc(max(p.options.AcquireTimeout-h.waited, 0), func() {
-		if begun.CompareAndSwap(false, true) {
+		if turn.CompareAndSwap(waiting, late) {
 			cancel(errTurn)
 		}
 	})
 	defer timer.Stop()
-	err := method(db, ctx, func(ctx context.Context, conn *sqlite.Conn) error {
-		if begun.CompareAndSwap(false, true) {
+	err := method(db, ctx, func(inner context.Context, conn *sqlite.Conn) error {
+		if turn.CompareAndSwap(waiting, begun) {
 			timer.Stop()
-		} else if context.Cause(ctx) == errTurn {
+		} else if turn.Load() == late {
+			cancel(errTurn) // the timer may be about to
 			return ctxerr.Ended(ctx)
 		}
-		return use(ctx, conn)
+		return use(inner, conn)
 	})
 	if err != nil && errors.Is(err, errTurn) {
 		failed := p.fail("acquire", tenant, &turnError{err})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/internal/ctxerr"
 	"github.com/headpond/headpond/pool"
 )
@@ -28,16 +29,22 @@ func (p *Pool) acquire(ctx context.Context, tenant string, kind kind) (*hold, er
 func (p *Pool) enterObserved(h *hold, tenant string) (err error) {
 	began := p.now()
 	h.Context = p.tap.Begin(context.WithValue(h.Context, tenantKey{}, tenant), pool.Event{Op: pool.Acquire})
-	entered, told := false, false
+	told := false
 	defer func() {
-		if entered && !told && err == nil { // the observer called runtime.Goexit: nobody will release the hold
+		if !told && err == nil { // the observer called runtime.Goexit: nobody will release the hold
 			p.leave(h, p.now())
 		}
 	}()
-	err = p.enter(h, tenant)
-	entered = true
-	h.observed = true
-	p.tap.End(h.Context, pool.Event{Op: pool.Acquire, ID: h.id, Took: p.now() - began, Source: h.source(began, err), Err: err})
+	catch.Run(func() { err = p.enter(h, tenant) }, func(ending catch.Ending) {
+		if !ending.Returned { // Options.Path
+			err = &pool.PanicError{Op: pool.Acquire, Value: ending.Value, Stack: ending.Stack}
+		}
+		h.observed = true
+		p.tap.End(h.Context, pool.Event{Op: pool.Acquire, ID: h.id, Took: p.now() - began, Source: h.source(began, err), Err: err})
+		if ending.Value != nil {
+			panic(ending.Value) // goes on to the caller
+		}
+	})
 	told = true
 	return err
 }

@@ -95,6 +95,41 @@ func TestObserver_Events(t *testing.T) {
 	assert.Zero(t, stats.Live())
 }
 
+// TestObserver_PathPanics hears of the end of a call whose Path panics, or calls runtime.Goexit. The panic goes on to the caller.
+func TestObserver_PathPanics(t *testing.T) {
+	var ended []pool.Event
+	begun := 0
+	p := open(t, tenants.Options{
+		Path: func(tenant string) (string, error) {
+			if tenant == "panics" {
+				panic(errMine)
+			}
+			runtime.Goexit()
+			return "", nil
+		},
+		Observer: func(pool.Inspector) pool.Tap {
+			return pool.Tap{
+				Begin: func(ctx context.Context, _ pool.Event) context.Context { begun++; return ctx },
+				End:   func(_ context.Context, event pool.Event) { ended = append(ended, event) },
+			}
+		},
+	})
+	assert.PanicsWithValue(t, errMine, func() { _ = p.Do(t.Context(), "panics", nothing) })
+	var all sync.WaitGroup
+	all.Go(func() { _ = p.Do(t.Context(), "exits", nothing) })
+	all.Wait()
+	assert.Equal(t, 2, begun)
+	require.Len(t, ended, 2)
+	for n, text := range []string{"acquire panicked: mine", "acquire called runtime.Goexit"} {
+		var thrown *pool.PanicError
+		assert.ErrorAs(t, ended[n].Err, &thrown)
+		assert.EqualError(t, ended[n].Err, text)
+		assert.Zero(t, ended[n].ID)
+		assert.NotEmpty(t, thrown.Stack)
+	}
+	assert.Zero(t, p.Stats().Calls)
+}
+
 func TestObserver_Options(t *testing.T) {
 	var options pool.Options
 	p := open(t, tenants.Options{Name: "accounts", MaxOpen: 7, MaxWaiters: 3, IdleAfter: time.Minute, Observer: func(p pool.Inspector) pool.Tap {

@@ -247,6 +247,24 @@ func TestAcquire_OpenFails(t *testing.T) {
 	})
 }
 
+// TestStats_FailingEndsByItself has opens that fail until the pause is longest, and then no further call.
+func TestStats_FailingEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, store := fake(t, Options{})
+		defer shut(t, p)
+		store.fail = func(string) error { return errBroken }
+		for range 10 {
+			_, err := p.acquire(t.Context(), "a", kindUse)
+			assert.ErrorIs(t, err, errBroken)
+			time.Sleep(longestPause)
+		}
+		assert.Equal(t, 1, p.Stats().Failing)
+		time.Sleep(longestPause)
+		assert.Zero(t, p.Stats().Failing)
+		assert.Empty(t, p.admission.entries)
+	})
+}
+
 // TestAcquire_OpenPanics opens databases with a Setup that panics, or ends its goroutine.
 func TestAcquire_OpenPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -311,15 +311,23 @@ const (
 
 // blame remembers that an open of e failed.
 func (a *admission) blame(e *entry, err error, now time.Duration) {
-	tries := e.failure.tries + 1
+	tries := 1
+	if !e.failure.forgotten(now) {
+		tries += e.failure.tries
+	}
 	pause := min(firstPause<<min(tries-1, 20), longestPause)
 	e.failure = failure{err: err, tries: tries, until: now + pause}
 	if e.failed.Queued() {
 		a.failedList.Remove(&e.failed)
 	}
 	a.failedList.PushBack(&e.failed)
+	a.forget(now)
+}
+
+// forget forgets failures that are old, or too many.
+func (a *admission) forget(now time.Duration) {
 	for oldest := range a.failedList.All {
-		if a.failedList.Len() <= mostFailures && now < oldest.failure.until+longestPause {
+		if a.failedList.Len() <= mostFailures && !oldest.failure.forgotten(now) {
 			break
 		}
 		a.forgive(oldest)

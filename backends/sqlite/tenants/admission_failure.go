@@ -10,6 +10,9 @@ func (f failure) again(now time.Duration) error {
 	return &openFailure{err: f.err, tries: f.tries, next: f.until - now}
 }
 
+// forgotten reports whether the failure is too old to count.
+func (f failure) forgotten(now time.Duration) bool { return now >= f.until+longestPause }
+
 // openFailure is what a call gets if the database could not be opened.
 type openFailure struct {
 	err   error

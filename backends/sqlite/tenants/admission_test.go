@@ -373,9 +373,10 @@ func TestAdmission_FailuresAreForgotten(t *testing.T) {
 	assert.Len(t, r.a.entries, mostFailures)
 	assert.NotContains(t, r.a.entries, "0")
 	r.now += time.Minute
-	r.use("last")
-	r.failed("last")
+	r.use("500")
+	r.failed("500")
 	assert.Len(t, r.a.entries, 1)
+	assert.Equal(t, 1, r.a.entries["500"].failure.tries, "the one before does not count any more")
 }
 
 func TestAdmission_Nested(t *testing.T) {

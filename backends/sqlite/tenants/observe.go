@@ -79,7 +79,7 @@ func (i inspector) Figures() []pool.Figure {
 		gauge("closing", "{database}", "Databases that are being closed.", s.Closing),
 		gauge("draining", "{database}", "Open databases that admit no new calls, because another tenant waits for a place.", s.Draining),
 		gauge("exclusive", "{tenant}", "Tenants that a call of Exclusive has to itself.", s.Exclusive),
-		gauge("failing", "{tenant}", "Tenants whose last open failed a short time ago.", s.Failing),
+		gauge("failing", "{tenant}", "Tenants whose last open failed, 20 seconds ago at most.", s.Failing),
 		gauge("waiting", "{tenant}", "Tenants that wait for a place.", s.WaitingTenants),
 		counter("hits", "{call}", "Calls that were admitted at once, because the database was open.", s.Hits),
 		counter("opened", "{database}", "Databases that were opened.", s.Opened),

@@ -26,7 +26,7 @@ type Stats struct {
 	Waiting        int           // calls that wait for a place, for an opening, or for a tenant that is not to be had
 	WaitingTenants int           // tenants that wait for a place
 	OldestWait     time.Duration // how long the first of the waiting calls has waited
-	Failing        int           // tenants whose last open failed a short time ago
+	Failing        int           // tenants whose last open failed, 20s ago at most
 
 	// The following only grow.
 
@@ -76,6 +76,7 @@ func (p *Pool) ownStats() Stats {
 
 func (p *Pool) statsLocked() Stats {
 	a, c := &p.admission, &p.admission.counts
+	a.forget(p.now())
 	stats := Stats{
 		MaxOpen: a.maxOpen, Open: a.openedList.Len(), Held: a.openedList.Len() - a.idleList.Len(), Draining: a.draining,
 		Opening: a.opening, Closing: a.closing, Exclusive: a.exclusive, Closed: a.ended,

@@ -65,7 +65,7 @@ func (h *hold) source(began time.Duration, err error) pool.Source {
 // enter lets a call in, or lets it wait. The error is an *Error.
 func (p *Pool) enter(h *hold, tenant string) error {
 	if h.Err() != nil {
-		return p.fail("acquire", tenant, ctxerr.Ended(h))
+		return p.fail(h.op(), tenant, ctxerr.Ended(h))
 	}
 	h.outer = p.holdOf(h.Context)
 	now := p.now()
@@ -97,6 +97,14 @@ func (p *Pool) enter(h *hold, tenant string) error {
 		err = p.await(w)
 	}
 	return p.explain(h, tenant, e, err)
+}
+
+// op is Error.Op of what a call waits for.
+func (h *hold) op() string {
+	if h.kind == kindExclusive {
+		return "exclusive"
+	}
+	return "acquire"
 }
 
 // await waits until w is over, its ctx ends, or AcquireTimeout has passed.
@@ -144,9 +152,9 @@ func (p *Pool) explain(h *hold, tenant string, e *entry, err error) error {
 	case errors.As(err, &failed):
 		return p.fail("open", tenant, err)
 	case errors.Is(err, pool.ErrAcquireTimeout), errors.Is(err, context.DeadlineExceeded):
-		return p.failWaited("acquire", tenant, err, h.waited, e)
+		return p.failWaited(h.op(), tenant, err, h.waited, e)
 	}
-	return p.fail("acquire", tenant, err)
+	return p.fail(h.op(), tenant, err)
 }
 
 // release ends a call's hold.

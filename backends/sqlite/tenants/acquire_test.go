@@ -70,6 +70,38 @@ func TestAcquire_Timeout(t *testing.T) {
 	})
 }
 
+// TestError_AdvisesMorePlacesIfTheyHelp has calls whose time ends while the one place is taken.
+func TestError_AdvisesMorePlacesIfTheyHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := fake(t, Options{MaxOpen: 1, AcquireTimeout: time.Second})
+		defer shut(t, p)
+		const advice = "raise MaxOpen"
+		a := holdOn(t, p, "a")
+		_, err := p.acquire(t.Context(), "b", kindUse)
+		assert.ErrorContains(t, err, advice)
+		_, err = p.acquire(t.Context(), "a", kindExclusive)
+		assert.ErrorContains(t, err, `"a": exclusive: after 1s: acquire timeout (1 of 1 open, 1 of them held`, "it waits for a call of its own tenant")
+		assert.NotContains(t, err.Error(), advice)
+		err = p.callWithin(a, "a", nil, func(_ *sqlite.DB, ctx context.Context, _ function) error {
+			<-ctx.Done()
+			return ctxerr.Ended(ctx)
+		}, nil)
+		assert.ErrorContains(t, err, "no turn in the database")
+		assert.NotContains(t, err.Error(), advice)
+
+		c, err := p.acquire(t.Context(), "c", kindExclusive)
+		require.NoError(t, err)
+		_, err = p.acquire(t.Context(), "c", kindUse)
+		assert.ErrorContains(t, err, "by Exclusive")
+		assert.NotContains(t, err.Error(), advice)
+		err = p.Close(ending(t, time.Second))
+		assert.ErrorContains(t, err, "1 of 1 open, 1 of them held")
+		assert.NotContains(t, err.Error(), advice)
+		p.release(c)
+		p.release(a)
+	})
+}
+
 var errQuit = errors.New("quit")
 
 func ending(t *testing.T, after time.Duration) context.Context {

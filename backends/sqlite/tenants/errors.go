@@ -16,7 +16,7 @@ import (
 type Error struct {
 	Pool   string // Options.Name
 	Tenant string // "" if no single one failed
-	Op     string // "acquire", "open", "exclusive", "migrate", "backup" or "close"
+	Op     string // "acquire", "path", "open", "exclusive", "migrate", "backup" or "close"
 	Stats  Stats  // of the pool, when it failed
 	Err    error  // why
 
@@ -46,10 +46,22 @@ func (e *Error) Error() string {
 		text += fmt.Sprintf(", longest held: %v", *e.Longest)
 	}
 	text += ")"
-	if e.Stats.Held+e.Stats.Opening+e.Stats.Closing >= e.Stats.MaxOpen {
+	if e.lacksPlaces() {
 		text += ": end calls sooner or raise MaxOpen"
 	}
 	return text
+}
+
+// lacksPlaces reports whether more places might have helped: all were taken, and it did not wait for its own tenant alone.
+func (e *Error) lacksPlaces() bool {
+	var turn *turnError
+	switch {
+	case e.Stats.Held+e.Stats.Opening+e.Stats.Closing < e.Stats.MaxOpen, e.Op == "close", errors.As(e.Err, &turn):
+		return false
+	case e.Longest != nil && e.Longest.Tenant == e.Tenant:
+		return e.Op != "exclusive" && !e.Longest.Exclusive // it may drain, because another tenant needs a place
+	}
+	return true
 }
 
 // Holding is a call that holds a database.

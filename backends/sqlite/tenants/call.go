@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/backends/sqlite/internal/door"
 	"github.com/headpond/headpond/internal/ctxerr"
 	"github.com/headpond/headpond/pool"
 )
@@ -53,8 +54,9 @@ func (p *Pool) do(ctx context.Context, tenant string, kind kind, use func(ctx co
 		return err
 	}
 	defer p.release(h)
-	err = use(h, h.db.(*sqlite.DB))
-	p.look(h, err)
+	db := h.db.(*sqlite.DB)
+	err = use(h, db)
+	p.look(h, db)
 	return err
 }
 
@@ -71,7 +73,7 @@ func (p *Pool) call(ctx context.Context, tenant string, method method, use funct
 	} else {
 		err = method(db, h, use)
 	}
-	p.look(h, err)
+	p.look(h, db)
 	return err
 }
 
@@ -126,9 +128,10 @@ func (e *turnError) Error() string {
 }
 func (e *turnError) Unwrap() error { return pool.ErrAcquireTimeout }
 
-// look retires a database whose file was found to be another one: it can only be opened again.
-func (p *Pool) look(h *hold, err error) {
-	if err == nil || !errors.Is(err, sqlite.ErrReplaced) {
+// look retires a database whose file was found to be another one: it is closed as soon as the calls that hold it have ended,
+// and opened anew when it is called for.
+func (p *Pool) look(h *hold, db *sqlite.DB) {
+	if !door.DBOf(db).Replaced() {
 		return
 	}
 	now := p.now()

@@ -133,26 +133,40 @@ func TestCall_Nested(t *testing.T) {
 	assert.ErrorIs(t, p.Read(t.Context(), "a", nothing), pool.ErrClosed, "Close has begun")
 }
 
-// TestCall_ReplacedFile moves another database to a path whose database is open. One call or a few fail; then it is opened anew.
+// TestCall_ReplacedFile moves another database to a path whose database is open. One call or a few fail; then it is opened anew,
+// however it is called.
 func TestCall_ReplacedFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("an open file can't be renamed here")
 	}
-	directory := t.TempDir()
-	p := open(t, tenants.Options{Path: tenants.Directory(directory)})
-	require.NoError(t, sign(t.Context(), p, "a"))
-	require.NoError(t, sign(t.Context(), p, "other"))
-	require.NoError(t, p.Exclusive(t.Context(), "other", func(context.Context, string) error { return nil }))
-	require.NoError(t, os.Rename(filepath.Join(directory, "other.db"), filepath.Join(directory, "a.db")))
-	var name string
-	require.Eventually(t, func() bool {
-		var err error
-		name, _, err = owners(t.Context(), p, "a")
-		if err != nil {
-			assert.ErrorIs(t, err, sqlite.ErrReplaced)
-		}
-		return err == nil && name == "other"
-	}, 10*time.Second, 10*time.Millisecond, "it was %s's", name)
+	for way, ownerOf := range map[string]func(p *tenants.Pool) (string, error){
+		"Read": func(p *tenants.Pool) (string, error) {
+			name, _, err := owners(t.Context(), p, "a")
+			return name, err
+		},
+		"SQL": func(p *tenants.Pool) (name string, err error) {
+			err = p.SQL("a").QueryRowContext(t.Context(), "SELECT name FROM owner LIMIT 1").Scan(&name)
+			return name, err
+		},
+	} {
+		t.Run(way, func(t *testing.T) {
+			directory := t.TempDir()
+			p := open(t, tenants.Options{Path: tenants.Directory(directory)})
+			require.NoError(t, sign(t.Context(), p, "a"))
+			require.NoError(t, sign(t.Context(), p, "other"))
+			require.NoError(t, p.Exclusive(t.Context(), "other", func(context.Context, string) error { return nil }))
+			require.NoError(t, os.Rename(filepath.Join(directory, "other.db"), filepath.Join(directory, "a.db")))
+			var name string
+			require.Eventually(t, func() bool {
+				var err error
+				name, err = ownerOf(p)
+				if err != nil {
+					assert.ErrorIs(t, err, sqlite.ErrReplaced)
+				}
+				return err == nil && name == "other"
+			}, 10*time.Second, 10*time.Millisecond, "it was %s's", name)
+		})
+	}
 }
 
 func TestSameFile(t *testing.T) { synctest.Test(t, testSameFile) }

@@ -55,7 +55,11 @@ func (c *sqlConnector) pin(ctx context.Context) (db *sqlite.DB, done func(), err
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.db.(*sqlite.DB), func() { c.pool.release(h) }, nil
+	db = h.db.(*sqlite.DB)
+	return db, func() {
+		c.pool.look(h, db)
+		c.pool.release(h)
+	}, nil
 }
 
 // Close forgets the *sql.DB. Its Close calls it, once.

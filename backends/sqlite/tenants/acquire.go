@@ -129,9 +129,11 @@ func (p *Pool) await(w *waiter) (err error) {
 	w.hold.waited = max(waited, 1)
 	p.counts.waitTime += waited
 	switch {
-	case err == nil || err == pool.ErrAcquireTimeout && w.over: // it may just have got what it waited for
+	case err == nil, err == pool.ErrAcquireTimeout && w.over: // it may just have got what it waited for
 		return w.err
-	case !p.admission.abandon(w, now) && w.err == nil:
+	case w.err != nil: // it says more than that ctx has ended since
+		return w.err
+	case !p.admission.abandon(w, now):
 		p.admission.leave(w.hold, now)
 	}
 	p.applyLocked(now)

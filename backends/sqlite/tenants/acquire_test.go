@@ -3,6 +3,7 @@ package tenants
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -151,6 +152,28 @@ func TestAcquire_EndsAsItIsAdmitted(t *testing.T) {
 			p.release(h)
 		}
 		assert.NotZero(t, failed)
+	})
+}
+
+// TestAcquire_EndsAsItsOpenHasFailed has ctx end before the call looks: the error is that of the open.
+func TestAcquire_EndsAsItsOpenHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, store := fake(t, Options{})
+		defer shut(t, p)
+		store.fail = func(string) error { return errBroken }
+		for n := range 50 {
+			ctx, cancel := context.WithCancel(t.Context())
+			h := &hold{Context: ctx, pool: p, tenant: fmt.Sprint(n)}
+			p.mu.Lock()
+			w, err := p.admission.wait(p.admission.entry(h.tenant, h.tenant), h, p.now())
+			require.NoError(t, err)
+			p.applyLocked(p.now())
+			p.mu.Unlock()
+			time.Sleep(time.Second)
+			cancel()
+			assert.ErrorIs(t, p.await(w), errBroken)
+		}
+		assert.Zero(t, p.Stats().Cancelled)
 	})
 }
 

@@ -117,7 +117,7 @@ func (p *Pool) each(ctx context.Context, op string, tenants iter.Seq[string], pa
 	note := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil && ends() {
+		if err != nil && ends() && (errors.Is(err, pool.ErrClosed) || errors.Is(err, ctx.Err())) {
 			stopped = true // that is one error for all
 		} else if err != nil {
 			errs = append(errs, err)

@@ -122,6 +122,20 @@ func TestMigrate_Stops(t *testing.T) {
 	assert.ErrorContains(t, p.Migrate(t.Context(), slices.Values(all), -1), "parallel is -1")
 }
 
+// TestMigrate_KeepsErrorsAsItStops has a tenant fail at the moment at which ctx ends: that error is not lost.
+func TestMigrate_KeepsErrorsAsItStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := open(t, tenants.Options{Path: func(string) (string, error) {
+		cancel()
+		return "", errMine
+	}})
+	err := p.Migrate(ctx, names("a", "b", "c"), 1)
+	assert.ErrorIs(t, err, errMine)
+	assert.ErrorContains(t, err, `"a": path: mine`)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Len(t, strings.Split(err.Error(), "\n"), 2)
+}
+
 // TestMigrate_PathPanics has a Path that panics for one tenant, and calls runtime.Goexit for another: that is their error, and stops no other.
 func TestMigrate_PathPanics(t *testing.T) {
 	path := tenants.Directory(t.TempDir())

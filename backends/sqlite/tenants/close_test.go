@@ -2,6 +2,8 @@ package tenants
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -85,6 +87,25 @@ func TestClose_InsideACall(t *testing.T) {
 		assert.NoError(t, p.Close(h), "the call has returned")
 	})
 }
+
+// TestClose_InsideACallTellsOfSQL closes a *sql.DB whose Close fails: no later Close would say so.
+func TestClose_InsideACallTellsOfSQL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := fake(t, Options{})
+		h := holdOn(t, p, "a")
+		p.sqls["a"] = sql.OpenDB(brokenConnector{})
+		err := p.Close(h)
+		assert.ErrorIs(t, err, pool.ErrNested)
+		assert.ErrorIs(t, err, errBroken)
+		p.release(h)
+		shut(t, p)
+	})
+}
+
+// brokenConnector fails to close.
+type brokenConnector struct{ driver.Connector }
+
+func (brokenConnector) Close() error { return errBroken }
 
 func TestClose_TellsOfClosesThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -167,7 +167,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	defer p.detach()
 	if p.holdOf(ctx) != nil {
-		return p.fail("close", "", pool.ErrNested)
+		return errors.Join(append(errs, p.fail("close", "", pool.ErrNested))...)
 	}
 	select {
 	case <-p.over:

@@ -23,6 +23,7 @@ const longestName = 255 - len("-journal")
 // So no two names meet, whether the file system tells capitals apart or not, and none leads out of the directory.
 // The first byte of a name that some system takes for a device is written in the second form too: "con" is =63on.db.
 // The error says that the name is empty, or that it is too long to be the name of a file.
+// A call makes the file of any other name: see the example for how to admit those alone that are known.
 func Directory(directory string) func(tenant string) (string, error) {
 	absolute, err := filepath.Abs(directory)
 	if err == nil && directory == "" {

@@ -11,6 +11,11 @@
 //		return sqlitex.Execute(conn, "INSERT INTO notes (text) VALUES (?)", &sqlitex.ExecOptions{Args: []any{text}})
 //	})
 //
+// A call makes the database of a name that has none. If names come from outside, as from a URL, let Path refuse those that
+// are not known: its error is that of the call, and nothing is made. If files is a [Directory],
+//
+//	Path: func(tenant string) (string, error) { if !known(tenant) { return "", errUnknown }; return files(tenant) },
+//
 // # Places
 //
 // A database has a place from the moment it begins to open until it is closed, and there are MaxOpen places: so the bound on
@@ -35,8 +40,9 @@
 // # Calls inside calls
 //
 // A function that was given to Read, Write, Batch, Do or Exclusive may call the pool again, with its ctx. For its own tenant
-// such a call is admitted at once. For another one it is too if that is open, and it may wait for an opening, or for a place that
-// becomes free by itself. If it would have to wait until another call ends, it fails at once with [pool.ErrNested]: two such calls
+// such a call is admitted at once; inside Exclusive, which keeps the database closed, it fails at once with [pool.ErrNested].
+// For another tenant it is admitted at once too if that is open, and it may wait for an opening, or for a place that
+// becomes free by itself. If it would have to wait until another call ends, it fails in the same way: two such calls
 // could wait for each other for ever. So take what two tenants need one after the other, or choose MaxOpen large enough.
 // A nested call that is made with another ctx can't be told apart, and may wait for itself until AcquireTimeout.
 //

@@ -102,6 +102,40 @@ func ExampleDirectory() {
 	// the name is empty
 }
 
+// Names that come from outside must be known, or any of them makes a file.
+func ExampleDirectory_known() {
+	directory, err := os.MkdirTemp("", "headpond-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(directory)
+	known := map[string]bool{"acme": true}
+	files := tenants.Directory(directory)
+	p, err := tenants.New(tenants.Options{
+		Database: sqlite.Options{Schema: notes},
+		Path: func(tenant string) (string, error) {
+			if !known[tenant] {
+				return "", errors.New("no such tenant")
+			}
+			return files(tenant)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fmt.Println(p.Write(ctx, "acme", add("buy rope")))
+	fmt.Println(p.Write(ctx, "acme'--", add("buy rope")))
+	fmt.Println(tenants.List(directory))
+	if err := p.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// <nil>
+	// headpond/tenants "tenants": "acme'--": path: no such tenant
+	// [acme] <nil>
+}
+
 func ExampleList() {
 	p, directory, remove := openNotes(tenants.Options{})
 	defer remove()

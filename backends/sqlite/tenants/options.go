@@ -16,7 +16,7 @@ type Options struct {
 	Name string
 
 	// Path returns the path of a tenant's database file, or an error if the name is not that of a tenant. Required;
-	// see [Directory] for one that takes any name.
+	// see [Directory] for one that takes any name, and how to refuse those that are not known.
 	// It is called on the goroutine of the caller that asks for a tenant first, and again by the pool before the database
 	// is opened once more: two tenants must never have one path, and a tenant keeps its own until it is closed.
 	Path func(tenant string) (string, error)

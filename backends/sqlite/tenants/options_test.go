@@ -40,6 +40,8 @@ func TestNew_Options(t *testing.T) {
 func TestNew_DatabaseOptions(t *testing.T) {
 	p := open(t, tenants.Options{Database: sqlite.Options{CacheSize: -1}})
 	assert.ErrorContains(t, sign(t.Context(), p, "a"), "Options.CacheSize is -1")
+	p = open(t, tenants.Options{Database: sqlite.Options{Readers: -1}})
+	assert.ErrorContains(t, sign(t.Context(), p, "a"), "Options.Readers is -1")
 	p = open(t, tenants.Options{SQL: stdlib.Options{TimeFormat: 99}})
 	assert.ErrorContains(t, p.SQL("a").Ping(), "Options.TimeFormat is 99")
 }

@@ -15,7 +15,8 @@ import (
 // It does no I/O, and the *sql.DB holds nothing while it is not in use: the tenant's database is opened when a statement needs it,
 // may be evicted between statements, and stays open while a transaction, rows or a *sql.Conn that has run a statement is open.
 // What a statement waits for a place and an opening is bounded by Options.AcquireTimeout, and then what it waits for its turn.
-// A name that is not that of a tenant is an error of each statement.
+// A name that is not that of a tenant is an error of each statement. Once the *sql.DB is closed, its calls return an error
+// of database/sql, "sql: database is closed", after Pool.Close as well: it does not wrap [pool.ErrClosed].
 //
 // database/sql keeps a goroutine for each *sql.DB until it is closed: if there are many tenants, close those that are not needed.
 func (p *Pool) SQL(tenant string) *sql.DB {

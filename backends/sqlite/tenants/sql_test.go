@@ -147,7 +147,7 @@ func TestSQL_OneForATenant(t *testing.T) {
 
 	goroutines := runtime.NumGoroutine()
 	require.NoError(t, p.Close(t.Context()))
-	assert.Error(t, again.Ping())
+	assert.EqualError(t, again.Ping(), "sql: database is closed", "as database/sql has it")
 	late := p.SQL("late")
 	assert.Error(t, late.Ping())
 	eventually(t, "its goroutines end", func() bool { return runtime.NumGoroutine() < goroutines })

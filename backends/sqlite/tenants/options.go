@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/backends/sqlite/internal/door"
 	"github.com/headpond/headpond/backends/sqlite/stdlib"
 	"github.com/headpond/headpond/pool"
 )
@@ -89,7 +90,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate looks at o after withDefaults. What is wrong with Database is said by each open.
+// validate looks at o after withDefaults.
 func (o Options) validate() error {
 	switch {
 	case o.Path == nil:
@@ -108,6 +109,9 @@ func (o Options) validate() error {
 		return fmt.Errorf("Options.MaxWaiters is %d: it must not be negative", o.MaxWaiters)
 	case o.IdleAfter < 0:
 		return fmt.Errorf("Options.IdleAfter is %v: it must not be negative", o.IdleAfter)
+	}
+	if err := door.Validate(o.Database); err != nil {
+		return fmt.Errorf("Options.Database: %w", err)
 	}
 	return nil
 }

@@ -36,13 +36,15 @@ func TestNew_Options(t *testing.T) {
 	}
 }
 
-// TestNew_DatabaseOptions are checked when the first database is opened, which names the field.
 func TestNew_DatabaseOptions(t *testing.T) {
-	p := open(t, tenants.Options{Database: sqlite.Options{CacheSize: -1}})
-	assert.ErrorContains(t, sign(t.Context(), p, "a"), "Options.CacheSize is -1")
-	p = open(t, tenants.Options{Database: sqlite.Options{Readers: -1}})
-	assert.ErrorContains(t, sign(t.Context(), p, "a"), "Options.Readers is -1")
-	p = open(t, tenants.Options{SQL: stdlib.Options{TimeFormat: 99}})
+	for want, database := range map[string]sqlite.Options{
+		"Options.Database: Options.CacheSize is -1": {CacheSize: -1},
+		"Options.Database: Options.Readers is -1":   {Readers: -1},
+	} {
+		_, err := tenants.New(tenants.Options{Path: tenants.Directory(t.TempDir()), Database: database})
+		assert.ErrorContains(t, err, want)
+	}
+	p := open(t, tenants.Options{SQL: stdlib.Options{TimeFormat: 99}})
 	assert.ErrorContains(t, p.SQL("a").Ping(), "Options.TimeFormat is 99")
 }
 

@@ -51,7 +51,7 @@ type totals struct {
 }
 
 // New returns a pool of databases. It does no I/O, opens nothing and starts nothing. It calls Options.Observer.
-// The error names the option that is missing or out of range. It does not look into Options.Database and Options.SQL:
+// The error names the option that is missing or out of range, in Options.Database as well. It does not look into Options.SQL:
 // what is wrong there is the error of each call that needs it.
 func New(options Options) (*Pool, error) {
 	options = options.withDefaults()

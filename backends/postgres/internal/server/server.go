@@ -183,21 +183,36 @@ func (s *Server) Write(name string, content []byte) error {
 	return s.as.own(path)
 }
 
-// Start starts the server, and waits until it accepts connections.
+// Start starts the server, and waits until it accepts connections. The processes of one that was killed may need a moment to end.
 func (s *Server) Start(ctx context.Context) error {
-	ready, err := s.Launch()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	for {
+		logged := len(s.Log())
+		ready, err := s.Launch()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ready:
+			return nil
+		case <-s.exited:
+			if waitFor(ctx, startPause); ctx.Err() != nil || !strings.Contains(s.Log()[logged:], "is still in use") {
+				return fmt.Errorf("the server ended at once:\n%s", s.log)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("the server was not ready: %w\n%s", ctx.Err(), s.log)
+		}
+	}
+}
+
+// startPause is the time between two tries to start.
+const startPause = 50 * time.Millisecond
+
+func waitFor(ctx context.Context, pause time.Duration) {
 	select {
-	case <-ready:
-		return nil
-	case <-s.exited:
-		return fmt.Errorf("the server ended at once:\n%s", s.log)
+	case <-time.After(pause):
 	case <-ctx.Done():
-		return fmt.Errorf("the server was not ready: %w\n%s", ctx.Err(), s.log)
 	}
 }
 

@@ -54,3 +54,52 @@ func TestThrottle_AFlushedOneWaitsAnew(t *testing.T) {
 		require.NoError(t, p.Close(t.Context()))
 	})
 }
+
+// panicking is a handler that panics with every line; it counts them by kind.
+type panicking struct {
+	mu    sync.Mutex // protects the following
+	lines map[string]int
+}
+
+func (h *panicking) Enabled(context.Context, slog.Level) bool { return true }
+func (h *panicking) Handle(_ context.Context, record slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines[record.Message]++
+	panic("handler")
+}
+func (h *panicking) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h *panicking) WithGroup(string) slog.Handler      { return h }
+
+func (h *panicking) take() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lines := h.lines
+	h.lines = map[string]int{}
+	return lines
+}
+
+func TestThrottle_AHandlerThatPanicsIsSwallowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &panicking{lines: map[string]int{}}
+		p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 1, nil }}, pool.Options{})
+		require.NoError(t, err)
+		tap := pool.SafeTap(poollog.Observer(slog.New(h))(p))
+		failed := func(op pool.Op) { tap.End(t.Context(), pool.Event{Op: op, Err: errors.New("refused")}) }
+		failed(pool.Construct)
+		failed(pool.Construct)
+		assert.Equal(t, map[string]int{"headpond: construct failed": 1}, h.take())
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, map[string]int{"headpond: construct failed": 1}, h.take(), "the one that was kept, in a timer's goroutine")
+
+		for range 2 {
+			failed(pool.Construct)
+			failed(pool.Reset)
+		}
+		h.take()
+		tap.Detach()
+		assert.Equal(t, map[string]int{"headpond: construct failed": 1, "headpond: reset failed": 1}, h.take(), "those of all kinds")
+		require.NoError(t, p.Close(t.Context()))
+	})
+}

@@ -1,13 +1,19 @@
 package tracing
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/trace"
 )
 
-// births are the create spans of values that nobody has acquired yet:
+// mostBirths is how many create spans are kept of a pool. Of a value that is acquired unobserved and then detached
+// no end is told, so without a bound its span would stay for as long as the pool.
+const mostBirths = 1024
+
+// births are the create spans of values that nobody has acquired yet, the last ones:
 // the first to do so links to it where it belongs to another trace.
 type births struct {
 	count atomic.Int64 // len(spans): mostly 0, and then nobody needs mu
@@ -23,6 +29,9 @@ func (b *births) put(id uint64, span trace.SpanContext) {
 		b.spans = make(map[uint64]trace.SpanContext)
 	}
 	b.spans[id] = span
+	if len(b.spans) > mostBirths {
+		delete(b.spans, slices.Min(slices.Collect(maps.Keys(b.spans)))) // ids rise, so it is the oldest
+	}
 	b.count.Store(int64(len(b.spans)))
 }
 
@@ -37,4 +46,12 @@ func (b *births) take(id uint64) trace.SpanContext {
 	delete(b.spans, id)
 	b.count.Store(int64(len(b.spans)))
 	return span
+}
+
+// clear forgets all that was put.
+func (b *births) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spans = nil
+	b.count.Store(0)
 }

@@ -18,7 +18,7 @@
 //
 // So acquire and release are siblings, and what the caller does in between is a third one.
 // What a pool builds on its own account, for MinIdle, has no span. An acquire that gets a value
-// which was built in another trace links to its create span.
+// which was built in another trace links to its create span, if it is among the last 1024 of values that nobody observed has acquired.
 // [SpanMode] says when there are any; it is decided at acquire, for the whole lease.
 //
 // A backend that tells of its operations, as backends/sqlite does of Read, Write and Batch, has spans for these, too.

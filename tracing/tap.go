@@ -97,7 +97,10 @@ func (t *tap) end(ctx context.Context, event pool.Event) {
 	}
 }
 
-func (t *tap) detach() { t.meters.unregister() }
+func (t *tap) detach() {
+	t.births.clear()
+	t.meters.unregister()
+}
 
 // starting are the options of a span that is about to start with ctx.
 func (t *tap) starting(ctx context.Context) []trace.SpanStartOption { return t.withMore(ctx, t.start) }

@@ -116,19 +116,20 @@ func rate(samples []sample, counter func(s sample) uint64) float64 {
 	return float64(counter(samples[len(samples)-1])-counter(samples[0])) / float64(len(samples)-1)
 }
 
-// sampler takes a sample of each pool on a page every second, as long as there is an open one.
+// sampler takes a sample of each pool on a page every second, as long as there is one.
+// With that it also sees to it that the page forgets a closed pool, and what its hooks keep alive, if nobody views it.
 type sampler struct {
 	page *Page
 
 	mu    sync.Mutex // protects the following
 	timer *time.Timer
-	open  int // pools
+	pools int // on the page
 }
 
-func (s *sampler) opened() {
+func (s *sampler) added() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open++; s.open > 1 {
+	if s.pools++; s.pools > 1 {
 		return
 	}
 	if s.timer == nil {
@@ -138,10 +139,13 @@ func (s *sampler) opened() {
 	}
 }
 
-func (s *sampler) closed() {
+func (s *sampler) forgot(n int) {
+	if n == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open--; s.open == 0 {
+	if s.pools -= n; s.pools == 0 {
 		s.timer.Stop()
 	}
 }
@@ -152,7 +156,7 @@ func (s *sampler) sample() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open > 0 {
+	if s.pools > 0 {
 		s.timer.Reset(time.Second)
 	}
 }

@@ -46,19 +46,18 @@ func (p *Page) Observer() pool.Observer {
 		p.lastID++
 		w := newWatched(inspector, p.lastID, p.SlowAfter)
 		p.pools = append(p.pools, w)
-		p.sampler.opened()
-		return pool.Tap{End: w.end, Leak: w.leak, Detach: func() {
-			w.closed.Store(true)
-			p.sampler.closed()
-		}}
+		p.sampler.added()
+		return pool.Tap{End: w.end, Leak: w.leak, Detach: func() { w.closed.Store(true) }}
 	}
 }
 
-// prune forgets the pools of which nothing is left.
+// prune forgets the pools of which nothing is left. p.mu is held.
 func (p *Page) prune() {
+	before := len(p.pools)
 	p.pools = slices.DeleteFunc(p.pools, func(w *watched) bool {
 		return w.closed.Load() && w.pool.Stats().Live() == 0
 	})
+	p.sampler.forgot(before - len(p.pools))
 }
 
 // all returns the pools on the page.

@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/headpond/headpond/pool"
 	"github.com/headpond/headpond/pool/poolz"
@@ -77,6 +79,9 @@ type shown struct {
 			Value      any
 		}
 		Options []struct{ Name, Value string }
+		Charts  []struct {
+			Values []struct{ Values []float64 }
+		}
 	}
 }
 
@@ -249,6 +254,55 @@ func TestAClosedPoolLeavesThePage(t *testing.T) {
 		synctest.Wait()
 		assert.Empty(t, getJSON(t, page).Pools)
 		assert.Contains(t, get(t, page, "/?format=json").Body.String(), `"pools":[]`)
+	})
+}
+
+// TestAClosedPoolIsLetGo has nobody view the page after the last pool was closed.
+func TestAClosedPoolIsLetGo(t *testing.T) {
+	for name, early := range map[string]bool{"when it is closed": false, "when the last lease of a closed one has ended": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				page := poolz.New()
+				kept := func() weak.Pointer[[1 << 20]byte] {
+					big := new([1 << 20]byte)
+					p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return int(big[0]), nil }},
+						pool.Options{Observer: page.Observer()})
+					require.NoError(t, err)
+					lease, err := p.Acquire(t.Context())
+					require.NoError(t, err)
+					if early {
+						ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+						defer cancel()
+						require.Error(t, p.Close(ctx))
+						lease.Release()
+					} else {
+						lease.Release()
+						require.NoError(t, p.Close(t.Context()))
+					}
+					return weak.Make(big)
+				}()
+				<-time.After(2 * time.Second)
+				synctest.Wait()
+				runtime.GC()
+				runtime.GC() // a finalizer or a cleanup may keep it through the first
+				assert.Nil(t, kept.Value(), "what its hooks keep alive")
+				runtime.KeepAlive(page)
+			})
+		})
+	}
+}
+
+// TestThePageSamplesAfterItWasEmpty closes the last pool and makes another one.
+func TestThePageSamplesAfterItWasEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := poolz.New()
+		for range 2 {
+			p := newPool(t, resource.Hooks[int]{}, pool.Options{Observer: page.Observer()})
+			<-time.After(3500 * time.Millisecond)
+			assert.Len(t, getJSON(t, page).Pools[0].Charts[0].Values[0].Values, 3)
+			require.NoError(t, p.Close(t.Context()))
+			<-time.After(10 * time.Second)
+		}
 	})
 }
 

@@ -218,10 +218,11 @@ func TestSlowAcquiresAndErrors(t *testing.T) {
 		end(pool.Acquire, 0, pool.ErrSaturated)
 		end(pool.Construct, 0, errors.New("refused"))
 		end(pool.Reset, 0, errors.New("stuck"))
+		tap.End(t.Context(), pool.Event{Op: pool.Failing, Took: time.Minute, Err: errors.New("refused")})
 		tap.Leak(pool.Leak{})
 		tap.Leak(pool.Leak{Returned: true})
 		assert.Equal(t, []string{
-			"came back, held for too long", "held for too long", "reset failed stuck", "construct failed refused",
+			"came back, held for too long", "held for too long", "construct keeps failing refused", "reset failed stuck", "construct failed refused",
 			`acquire failed headpond/pool "pool": acquire: wait queue is full (MaxWaiters) (0 of 0 held, 0 waiting, 0 being built): release sooner or raise MaxSize`,
 			`acquire failed headpond/pool "pool": acquire: context canceled`, "slow acquire",
 		}, what())

@@ -68,6 +68,8 @@ func (w *watched) end(_ context.Context, event pool.Event) {
 		if event.Statement.Slow { // one that fails is its caller's affair
 			w.note(incident{what: "slow statement", took: event.Took, err: statementError(event.Statement.Text)})
 		}
+	case event.Op == pool.Failing:
+		w.note(incident{what: "construct keeps failing", took: event.Took, err: event.Err})
 	case event.Op == pool.Operation: // what fails is its caller's affair, and has lines of its own if a step of the pool failed
 	case event.Err != nil:
 		w.note(incident{what: event.Op.String() + " failed", id: event.ID, took: event.Took, err: event.Err})

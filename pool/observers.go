@@ -2,12 +2,16 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/headpond/headpond/resource"
 )
 
 // Observers returns an observer that hands everything on to all of them; nil ones are left out.
 // The Enabled of each decides for it alone. Begin is called in the order given, each with the ctx
 // of the one before it, and End in the reverse order, all with the ctx of the last.
+// If one of them ends an operation by runtime.Goexit in Begin, those before it have their End, those after it no Begin.
 // With two or more it costs three allocations a lease beyond their own.
 func Observers(all ...Observer) Observer {
 	return func(pool Inspector) Tap {
@@ -52,12 +56,42 @@ func (s several) begin(ctx context.Context, event Event) context.Context {
 		}
 		ctx = context.WithValue(ctx, enabledKey{&s[0]}, set)
 	}
-	s.each(func(i int) {
-		if set == nil || set[i] {
-			ctx = s[i].Begin(ctx, event)
+	begun := 0
+	defer func() {
+		if 0 < begun && begun < len(s) {
+			s[:begun].exited(ctx, event)
 		}
-	})
+	}()
+	for ; begun < len(s); begun++ {
+		switch {
+		case set != nil && !set[begun]:
+		case event.Op == Construct || event.Op == Destroy:
+			ctx = s[begun].beginApart(ctx, event)
+		default:
+			ctx = s[begun].Begin(ctx, event)
+		}
+	}
 	return ctx
+}
+
+// errObserverExited is what observers see of an operation that goes no further: one after them called runtime.Goexit in Begin.
+var errObserverExited = errors.New("an observer called runtime.Goexit")
+
+// exited ends what has begun for the taps of s, as whoever called begin never gets to that.
+func (s several) exited(ctx context.Context, event Event) {
+	event.Err = errObserverExited
+	if event.Op == Release {
+		event.Outcome, event.Reason = Destroyed, resource.Panicked
+	}
+	s.end(ctx, event)
+}
+
+// beginApart is Begin of a Construct or a Destroy, which go on even if it calls runtime.Goexit:
+// the others begin all the same, and End gets the ctx of all that have begun.
+func (t Tap) beginApart(ctx context.Context, event Event) (inner context.Context) {
+	inner = ctx
+	apart(func() { inner = t.Begin(ctx, event) })
+	return inner
 }
 
 // each calls do for every tap, for the later ones also if one calls runtime.Goexit.

@@ -2,11 +2,15 @@ package pool_test
 
 import (
 	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/headpond/headpond/pool"
+	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -133,4 +137,99 @@ func TestObserversOfTapsWithNothingInThem(t *testing.T) {
 		<-time.After(3 * time.Second)
 		lease.Release()
 	})
+}
+
+// TestObservers_GoexitInBeginEndsWhatHasBegun has the second of three observers call runtime.Goexit, once, when an operation begins.
+func TestObservers_GoexitInBeginEndsWhatHasBegun(t *testing.T) {
+	nop := func(context.Context, int) error { return nil }
+	hooks := resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 1, nil }, Check: nop, Prepare: nop, Reset: nop, Destroy: nop}
+	for _, op := range []pool.Op{pool.Acquire, pool.Release, pool.Construct, pool.Destroy, pool.Check, pool.Prepare, pool.Reset} {
+		t.Run(op.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var exited atomic.Bool
+				exits := func(pool.Inspector) pool.Tap {
+					return pool.Tap{Begin: func(ctx context.Context, event pool.Event) context.Context {
+						if event.Op == op && exited.CompareAndSwap(false, true) {
+							runtime.Goexit()
+						}
+						return ctx
+					}}
+				}
+				before, after := &spans{open: map[*pool.Op]bool{}}, &spans{open: map[*pool.Op]bool{}}
+				p, err := pool.New(hooks, pool.Options{MaxSize: 1, Policy: resource.Policy{CheckAfterIdle: -1},
+					Observer: pool.Observers(before.observer, exits, after.observer)})
+				require.NoError(t, err)
+				for range 3 {
+					go func() {
+						lease, err := p.Acquire(context.Background())
+						if assert.NoError(t, err) {
+							lease.Release()
+						}
+					}()
+					synctest.Wait()
+				}
+				require.NoError(t, p.Close(t.Context()))
+				require.True(t, exited.Load())
+				for _, s := range []*spans{before, after} {
+					assert.Empty(t, s.open, "what has begun has ended")
+					assert.Zero(t, s.strays, "once, with the ctx that its Begin returned")
+				}
+				assert.Empty(t, after.failures(op), "it was not told of what goes no further")
+				if op == pool.Construct || op == pool.Destroy {
+					assert.Empty(t, before.failures(op), "it goes on")
+					return
+				}
+				require.Len(t, before.failures(op), 1)
+				failed := before.failures(op)[0]
+				assert.EqualError(t, failed.Err, "an observer called runtime.Goexit")
+				if op == pool.Release {
+					assert.Equal(t, pool.Destroyed, failed.Outcome)
+					assert.Equal(t, resource.Panicked, failed.Reason)
+				}
+			})
+		})
+	}
+}
+
+// spans is an observer that keeps a span for each operation, as tracing does.
+type spans struct {
+	mu     sync.Mutex // protects the following
+	open   map[*pool.Op]bool
+	strays int          // Ends whose ctx has no span that is open, or that of another operation
+	failed []pool.Event // Ends with an error
+}
+
+func (s *spans) failures(op pool.Op) (failed []pool.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, event := range s.failed {
+		if event.Op == op {
+			failed = append(failed, event)
+		}
+	}
+	return failed
+}
+
+func (s *spans) observer(pool.Inspector) pool.Tap {
+	return pool.Tap{
+		Begin: func(ctx context.Context, event pool.Event) context.Context {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			span := &event.Op
+			s.open[span] = true
+			return context.WithValue(ctx, s, span)
+		},
+		End: func(ctx context.Context, event pool.Event) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			span, _ := ctx.Value(s).(*pool.Op)
+			if !s.open[span] || *span != event.Op {
+				s.strays++
+			}
+			delete(s.open, span)
+			if event.Err != nil {
+				s.failed = append(s.failed, event)
+			}
+		},
+	}
 }

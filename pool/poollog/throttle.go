@@ -56,18 +56,25 @@ func (t *throttle) admit(line func(leftOut int)) bool {
 	t.held++
 	t.last = line
 	if t.held == 1 {
-		t.pending = time.AfterFunc(t.next.Sub(now), t.flush)
+		t.pending = time.AfterFunc(t.next.Sub(now), func() { t.writeLast(false) })
 	}
 	return false
 }
 
-// flush writes the last line that was kept, if any.
-func (t *throttle) flush() {
+// flush writes the last line that was kept, if any, before its time.
+func (t *throttle) flush() { t.writeLast(true) }
+
+// writeLast writes the last line that was kept, if any: early, or if its time has come. A timer that had gone off
+// when flush stopped it may find a newer line, which is not due.
+func (t *throttle) writeLast(early bool) {
 	t.mu.Lock()
-	held, line := t.held, t.last
+	held, line, now := t.held, t.last, time.Now()
+	if !early && now.Before(t.next) {
+		held = 0
+	}
 	if held > 0 {
 		t.pending.Stop()
-		t.held, t.last, t.next = 0, nil, time.Now().Add(interval)
+		t.held, t.last, t.next = 0, nil, now.Add(interval)
 	}
 	t.mu.Unlock()
 	if held > 0 {

@@ -55,6 +55,29 @@ func TestThrottle_AFlushedOneWaitsAnew(t *testing.T) {
 	})
 }
 
+// TestThrottle_ATimerThatIsTooLateWritesNoNewerLine flushes when a line that was kept is due: its timer
+// may have gone off and not come to it yet, and must not write the next one, which has a timer of its own.
+func TestThrottle_ATimerThatIsTooLateWritesNoNewerLine(t *testing.T) {
+	for range 200 { // which of the two comes first is up to the scheduler
+		synctest.Test(t, func(t *testing.T) {
+			p, err := pool.New(resource.Hooks[int]{Construct: func(context.Context) (int, error) { return 1, nil }}, pool.Options{})
+			require.NoError(t, err)
+			c := &clock{began: time.Now()}
+			tap := poollog.Observer(slog.New(c))(p)
+			failed := func() { tap.End(t.Context(), pool.Event{Op: pool.Construct, Err: errors.New("refused")}) }
+			failed()
+			failed()
+			<-time.After(time.Second)
+			tap.Detach() // flushes
+			failed()
+			<-time.After(5 * time.Second)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			assert.Equal(t, []time.Duration{0, time.Second, 2 * time.Second}, c.at)
+		})
+	}
+}
+
 // panicking is a handler that panics with every line; it counts them by kind.
 type panicking struct {
 	mu    sync.Mutex // protects the following

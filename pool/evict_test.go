@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/headpond/headpond/pool"
 	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestEvict_DuringAReset evicts a value that is on its way back: it is neither held nor idle.
@@ -101,4 +103,34 @@ func TestEvict_TwoDoNotFailAnAcquire(t *testing.T) {
 		}
 		acquire(t, p).Release()
 	})
+}
+
+func TestEvictIf_APanicInTheMiddleEvictsNothing(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			p := counting(t, pool.Options{MaxSize: 3})
+			require.NoError(t, p.Warm(t.Context(), 3))
+			var caller sync.WaitGroup
+			caller.Go(func() {
+				defer func() { _ = recover() }()
+				calls := 0
+				p.EvictIf(func(int, resource.Info) bool {
+					if calls++; calls == 3 {
+						end()
+					}
+					return calls == 1
+				})
+			})
+			caller.Wait()
+			require.Equal(t, 3, p.Stats().Idle)
+			var values []int
+			for range 3 {
+				lease := acquire(t, p)
+				defer lease.Release()
+				values = append(values, lease.Value())
+			}
+			assert.ElementsMatch(t, []int{1, 2, 3}, values, "each once")
+			assert.Zero(t, p.Stats().Destroying)
+		})
+	}
 }

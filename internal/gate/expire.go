@@ -47,11 +47,12 @@ func (g *Gate[V]) Expire(expired func(value V, spare bool) bool) (taken []V, mor
 	return taken, true
 }
 
-// TakeIf takes every idle value of which chosen says true; they have to be destroyed, and Gone told. chosen is called with the lock held.
+// TakeIf takes every idle value of which chosen says true; they have to be destroyed, and Gone told.
+// chosen is called with the lock held. A panic of it goes on, and nothing is taken.
 func (g *Gate[V]) TakeIf(chosen func(V) bool) (taken []V) {
 	g.mu.Lock()
 	defer g.unlock()
-	kept := g.idle[:0]
+	kept := make([]V, 0, len(g.idle)) // not in place: a panic of chosen leaves the idle values as they were
 	for _, value := range g.idle {
 		if chosen(value) {
 			taken = append(taken, value)
@@ -59,7 +60,6 @@ func (g *Gate[V]) TakeIf(chosen func(V) bool) (taken []V) {
 			kept = append(kept, value)
 		}
 	}
-	clear(g.idle[len(kept):])
 	g.idle = kept
 	g.destroying += len(taken)
 	return taken

@@ -35,7 +35,8 @@ func (p *Pool[T]) reportReturned(e *entry[T], now time.Duration) {
 	e.reported = false
 	e.mu.Unlock()
 	if reported {
-		p.tellLeak(Leak{Holder: e.holder(e.last, now), Returned: true})
+		leak := Leak{Holder: e.holder(e.last, now), Returned: true}
+		apart(func() { p.tellLeak(leak) }) // the lease has ended: nobody else would give the value back
 	}
 }
 

@@ -1,6 +1,8 @@
 package pool_test
 
 import (
+	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -76,6 +78,47 @@ func TestALeakIsReportedOnceAndOnceMoreWhenItComesBack(t *testing.T) {
 				assert.EqualValues(t, 1, p.Stats().Leaked)
 				end(maker, briefly(t, p))
 				assert.Len(t, leaks.all(), 2, "the next lease is another one")
+			})
+		})
+	}
+}
+
+// TestAReturnedLeakLosesNoSlotToGoexit has an observer that ends its goroutine when the lease has ended already.
+func TestAReturnedLeakLosesNoSlotToGoexit(t *testing.T) {
+	for name, end := range map[string]func(*fake.Maker, pool.Lease[*fake.Value]){
+		"Release": func(_ *fake.Maker, l pool.Lease[*fake.Value]) { l.Release() },
+		"Discard": func(_ *fake.Maker, l pool.Lease[*fake.Value]) { l.Discard() },
+		"Detach":  func(maker *fake.Maker, l pool.Lease[*fake.Value]) { maker.Destroy(l.Detach()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, maker := newPool(t, pool.Options{MaxSize: 1, LeakAfter: time.Minute, Observer: func(pool.Inspector) pool.Tap {
+					return pool.Tap{
+						Enabled: func(context.Context) bool { return false },
+						Leak: func(leak pool.Leak) {
+							if leak.Returned {
+								runtime.Goexit()
+							}
+						},
+					}
+				}})
+				lease := acquire(t, p)
+				<-time.After(2 * time.Minute)
+				returned := false
+				var holder sync.WaitGroup
+				holder.Go(func() {
+					end(maker, lease)
+					returned = true
+				})
+				holder.Wait()
+				synctest.Wait()
+				assert.True(t, returned, "the holder goes on")
+				assert.Zero(t, p.Stats().Held)
+				assert.EqualValues(t, 1, p.Stats().Released)
+				next, err := p.Acquire(t.Context())
+				if assert.NoError(t, err) {
+					next.Release()
+				}
 			})
 		})
 	}

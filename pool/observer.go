@@ -33,7 +33,7 @@ type Tap struct {
 	Statements bool
 
 	// Leak is called once for a lease that has been held for Options.LeakAfter, by a goroutine of the pool,
-	// and once more when that lease comes back, on the goroutine that ends it, whatever Enabled returned.
+	// and once more when that lease comes back, by another one that the end of the lease waits for, whatever Enabled returned.
 	// No lock of the pool is held: it may ask Stats and Holders.
 	Leak func(leak Leak)
 

@@ -11,14 +11,14 @@ import (
 // errors.Is and errors.As see through the mark.
 func Discard(err error) error { return &discardError{err: err} }
 
-// Discarded reports whether err carries a mark of [Discard] that is not spent, spends it, and returns what Do returns for err.
+// Discarded reports whether err carries marks of [Discard] that are not spent, spends them, and returns what Do returns for err.
 // It is for backends that wrap the function of Do.
 func Discarded(err error) (result error, discarded bool) {
 	if err == nil {
-		return nil, false // before mark, which is allocated
+		return nil, false // before marks, which is allocated
 	}
-	var mark *discardError
-	if !errors.As(err, &mark) || !mark.spent.CompareAndSwap(false, true) {
+	var marks spentMarks
+	if errors.As(err, &marks); !marks.any {
 		return err, false
 	}
 	if bare, ok := err.(*discardError); ok {
@@ -41,3 +41,17 @@ func (e *discardError) Error() string {
 }
 
 func (e *discardError) Unwrap() error { return e.err }
+
+// spentMarks is a target of errors.As that no error is: it makes As visit every mark of an error, also behind one that an inner pool has spent.
+type spentMarks struct {
+	error
+	any bool // one was not spent before
+}
+
+// As spends e if target asks for that, and lets errors.As go on: all marks that come together are for the same value.
+func (e *discardError) As(target any) bool {
+	if marks, ok := target.(*spentMarks); ok && e.spent.CompareAndSwap(false, true) {
+		marks.any = true
+	}
+	return false
+}

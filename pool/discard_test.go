@@ -63,3 +63,29 @@ func TestDiscard_IsSpentByTheFirstDo(t *testing.T) {
 	assert.EqualValues(t, 1, inner.Stats().Destroyed[resource.Discarded])
 	assert.Zero(t, outer.Stats().Destroyed[resource.Discarded])
 }
+
+func TestDiscard_IsSeenBehindOneThatIsSpent(t *testing.T) {
+	outer, inner := counting(t, pool.Options{MaxSize: 1}), counting(t, pool.Options{MaxSize: 1})
+	_ = outer.Do(t.Context(), func(ctx context.Context, _ int) error {
+		err := inner.Do(ctx, func(context.Context, int) error {
+			return errors.Join(errors.New("failed"), pool.Discard(errors.New("the inner one is broken")))
+		})
+		return errors.Join(err, pool.Discard(errors.New("the outer one is broken")))
+	})
+	lease := acquire(t, outer)
+	assert.Equal(t, 2, lease.Value(), "another value")
+	lease.Release()
+	assert.EqualValues(t, 1, outer.Stats().Destroyed[resource.Discarded])
+}
+
+func TestDiscard_AllMarksAreSpentTogether(t *testing.T) {
+	outer, inner := counting(t, pool.Options{MaxSize: 1}), counting(t, pool.Options{MaxSize: 1})
+	_ = outer.Do(t.Context(), func(ctx context.Context, _ int) error {
+		return inner.Do(ctx, func(context.Context, int) error {
+			return errors.Join(pool.Discard(errors.New("the read failed")), pool.Discard(pool.Discard(errors.New("the reset failed"))))
+		})
+	})
+	lease := acquire(t, outer)
+	assert.Equal(t, 1, lease.Value(), "they were for the inner one")
+	lease.Release()
+}

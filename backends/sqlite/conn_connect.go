@@ -71,6 +71,9 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	ended = true
 	c.borrower = nil
 	c.unwatch()
+	if path == d.path {
+		c.noteFilled()
+	}
 	if c.interrupter.Load().triggered() {
 		c.renewInterrupter()
 	}

@@ -36,9 +36,30 @@ func (c *connection) samePath() error {
 	case errors.Is(err, fs.ErrNotExist):
 		err = errGone
 	case err == nil:
-		err = checkSameFile(c.file, file)
+		if err = checkSameFile(c.file, file); err == nil {
+			c.rememberFilled(file)
+		}
 	}
 	return c.database.noteReplaced(err)
+}
+
+// noteFilled looks at the file again, if it was empty when it was opened: a writer has given it its first page.
+// If the look fails, verify says why.
+func (c *connection) noteFilled() {
+	if c.file == nil || c.file.Size() > 0 {
+		return
+	}
+	if file, err := os.Stat(c.database.path); err == nil && os.SameFile(c.file, file) {
+		c.rememberFilled(file)
+	}
+}
+
+// rememberFilled remembers that the file of the connection has content, if it had none before: to be empty again is to be emptied.
+func (c *connection) rememberFilled(file os.FileInfo) {
+	if c.file.Size() == 0 && file.Size() > 0 {
+		c.file = file
+		c.database.rememberFilled(file)
+	}
 }
 
 // spotCheckEvery is the time between two spot checks.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -49,6 +50,52 @@ func TestIdentity_TheFileIsReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file that was empty at first, as one that was touched, is as good as one that Open has made: to be emptied later is to be replaced.
+func TestIdentity_TheFileIsEmptied(t *testing.T) {
+	for name, first := range map[string][]Mode{"a writer fills it": {Writer, Reader}, "a reader is there before": {Reader, Writer}} {
+		t.Run(name, func(t *testing.T) {
+			if onWindows {
+				t.Skip("the system empties no file that is mapped, as the log's index is")
+			}
+			file := path(t)
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+			one := construct(t, file, first[0], Options{})
+			other := sibling(t, one, first[1])
+			require.NoError(t, one.verify(t.Context()))
+			require.NoError(t, other.verify(t.Context()))
+			require.NoError(t, os.Truncate(file, 0))
+			assert.ErrorIs(t, one.verify(t.Context()), ErrReplaced)
+			assert.ErrorIs(t, other.verify(t.Context()), ErrReplaced)
+			for _, mode := range []Mode{Writer, Reader} {
+				_, err := one.database.open(t.Context(), mode)
+				assert.ErrorIs(t, err, ErrReplaced)
+			}
+		})
+	}
+}
+
+// What was committed to a file that was touched, and has been emptied since, is gone: no later call may say that all is well.
+func TestIdentity_TheFileIsEmptiedUnderADB(t *testing.T) {
+	if onWindows {
+		t.Skip("the system empties no file that is open")
+	}
+	file := path(t)
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	db, err := Open(t.Context(), file, Options{})
+	require.NoError(t, err)
+	defer func() { assert.ErrorIs(t, db.Close(context.Background()), ErrReplaced) }()
+	write := func(script string) error {
+		return db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, script) })
+	}
+	require.NoError(t, write("CREATE TABLE t (x); INSERT INTO t VALUES (1)"))
+	_, err = db.Checkpoint(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(file, 0))
+	assert.ErrorIs(t, db.Ping(t.Context()), ErrReplaced)
+	db.database.spotChecked.Store(-int64(spotCheckEvery)) // the next is due
+	assert.ErrorIs(t, write("CREATE TABLE IF NOT EXISTS t (x); INSERT INTO t VALUES (2)"), ErrReplaced, "it is not made anew")
 }
 
 // Answers jackc/pgx#948.

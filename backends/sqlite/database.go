@@ -111,6 +111,15 @@ func (d *database) rememberFile(file os.FileInfo) error {
 	return d.noteReplaced(checkSameFile(d.file, file))
 }
 
+// rememberFilled remembers that the file, which was empty when it was opened, has content by now.
+func (d *database) rememberFilled(file os.FileInfo) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.file != nil && d.file.Size() == 0 && os.SameFile(d.file, file) {
+		d.file = file
+	}
+}
+
 // noteReplaced notes that the file was found to be another one, or gone, if err says so.
 func (d *database) noteReplaced(err error) error {
 	if err != nil && errors.Is(err, ErrReplaced) {

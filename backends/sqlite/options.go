@@ -101,7 +101,8 @@ type Options struct {
 	JournalSizeLimit int64
 
 	// OnPinned is called if a snapshot has kept the write-ahead log from starting over for PinnedAfter, so that the log grows:
-	// once for each snapshot, on a goroutine of the DB or that of Checkpoint. It must neither block nor call Close, which waits for it.
+	// once for each snapshot, on a goroutine of the DB or that of Checkpoint. It must neither block nor call Close, which waits for it;
+	// a panic in it is swallowed.
 	// A lock that another process holds is no snapshot. If nil, nothing is called; [Stats.WAL] reports it regardless.
 	OnPinned func(pinned Pinned)
 
@@ -132,8 +133,10 @@ type Options struct {
 
 	// LimitCheckpoints is asked before each checkpoint that the DB makes by itself ahead of need, on the writer's turn:
 	// if ok is false, the checkpoint is put off by 100ms or so; otherwise done is called after it. So many DBs of a process
-	// can share a limit, as those of package tenants do. It must not block. A log that is larger than JournalSizeLimit is truncated
-	// whatever it says, and commits and Close move the log as ever. nil: there is no limit.
+	// can share a limit, as those of package tenants do. It must not block. A panic in it, or in done, is swallowed,
+	// and the checkpoint counts as one that failed, as it does if one of them calls runtime.Goexit: it comes again within a second or so.
+	// A log that is larger than JournalSizeLimit is truncated whatever it says, and commits and Close move the log as ever.
+	// nil: there is no limit.
 	LimitCheckpoints func() (done func(), ok bool)
 
 	// FileMode is the mode of a database file that Open creates, whatever the umask.

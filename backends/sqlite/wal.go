@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/headpond/headpond/internal/agent"
+	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/resource"
 )
 
@@ -142,48 +145,65 @@ func (cp *checkpointer) start() {
 // putOffDelay is how long after a run that Options.LimitCheckpoints put off the next one starts, on average.
 const putOffDelay = 100 * time.Millisecond
 
-// limit asks Options.LimitCheckpoints.
-func (cp *checkpointer) limit() (done func(), ok bool) {
+// limit asks Options.LimitCheckpoints. A panic in it would end the process, since no caller is there to recover: it is an error of the run.
+func (cp *checkpointer) limit() (done func(), ok bool, err error) {
 	if cp.database.options.LimitCheckpoints == nil {
-		return func() {}, true
+		return func() {}, true, nil
 	}
-	return cp.database.options.LimitCheckpoints()
+	err = errOfPanic("Options.LimitCheckpoints", func() { done, ok = cp.database.options.LimitCheckpoints() })
+	return done, ok, err
+}
+
+// errOfPanic calls a function of Options, and returns an error that names it if it panics.
+func errOfPanic(name string, call func()) (err error) {
+	catch.Run(call, func(ending catch.Ending) {
+		if ending.Value != nil {
+			err = fmt.Errorf("%s panicked: %v", name, ending.Value)
+		}
+	})
+	return err
 }
 
 // run makes one checkpoint. It waits for the writer as Write does; its failure shows in the figures.
 func (cp *checkpointer) run() {
 	var done Checkpoint
 	mode, putOff, came, began := passive, false, false, time.Now()
+	ended := false
+	defer func() {
+		if !ended {
+			cp.exited(errRunExited)
+		}
+	}()
 	err := cp.onWriter(newRunAgent(), cp.database.note("Checkpoint"), func(ctx context.Context, c *connection) (err error) {
-		came = true
 		size := cp.size()
 		cp.mu.Lock()
 		over := cp.overLimit(size)
 		cp.mu.Unlock()
 		if over {
+			came = true
 			done, err = cp.events().observe(context.Background(), c, func() (done Checkpoint, err error) {
 				done, mode, err = cp.truncate(ctx, c, cp.tracker.limit)
 				return done, err
 			})
 			return err
 		}
-		release, ok := cp.limit()
-		if !ok {
-			putOff = true
-			return nil
+		release, ok, err := cp.limit()
+		if err != nil || !ok {
+			putOff = err == nil
+			return err
 		}
-		defer release()
+		defer func() {
+			if panicked := errOfPanic("the done of Options.LimitCheckpoints", release); panicked != nil {
+				err, came = errors.Join(err, panicked), false // nobody was told of that
+			}
+		}()
+		came = true
 		done, err = cp.events().observe(context.Background(), c, func() (Checkpoint, error) { return cp.checkpoint(ctx, c, passive, nil) })
 		return err
 	})
-	cp.mu.Lock()
-	cp.running = false
-	failed := err != nil && !cp.closed
-	if failed {
-		cp.tracker.wal.Failed++
-	}
-	cp.mu.Unlock()
-	if failed && !came { // the writer is held
+	ended = true
+	failed := cp.endRun(err)
+	if failed && !came { // the writer is held, or LimitCheckpoints has panicked
 		cp.events().failed(began, err)
 	}
 	switch {
@@ -196,6 +216,27 @@ func (cp *checkpointer) run() {
 	}
 }
 
+// endRun lets the next run start, and counts this one if it has failed.
+func (cp *checkpointer) endRun(err error) (failed bool) {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	cp.running = false
+	failed = err != nil && !cp.closed
+	if failed {
+		cp.tracker.wal.Failed++
+	}
+	return failed
+}
+
+// exited ends a run whose goroutine ends: a function of Options that it called, such as LimitCheckpoints or one of the Observer's,
+// has called runtime.Goexit. Without it no run would ever start again, and the log would outgrow its limit.
+func (cp *checkpointer) exited(err error) {
+	cp.endRun(err)
+	cp.schedule(checkpointDelay)
+}
+
+var errRunExited = errors.New("a function of Options called runtime.Goexit")
+
 func (cp *checkpointer) events() checkpointEvents { return checkpointEvents{cp.database} }
 
 // scheduleNext notes what a checkpoint came to, schedules what follows from it, and reports a snapshot that pins the log.
@@ -206,7 +247,13 @@ func (cp *checkpointer) scheduleNext(done Checkpoint, mode checkpointMode) {
 	if delay > 0 {
 		cp.schedule(delay)
 	}
+	cp.tellPinned(pinned)
+}
+
+// tellPinned calls Options.OnPinned, if there is something to tell. A panic in it would end the process.
+func (cp *checkpointer) tellPinned(pinned *Pinned) {
 	if tell := cp.database.options.OnPinned; tell != nil && pinned != nil {
+		defer swallow()
 		tell(*pinned)
 	}
 }

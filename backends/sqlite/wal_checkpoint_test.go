@@ -172,6 +172,27 @@ func TestOnPinned_IsCalledOnceForASnapshot(t *testing.T) {
 	})
 }
 
+// On a goroutine of the DB no caller could recover it, and the process would end.
+func TestOnPinned_MayPanic(t *testing.T) {
+	for name, options := range map[string]Options{
+		"of our own runs": {PinnedAfter: time.Millisecond},
+		"of a look":       {PinnedAfter: time.Millisecond, ForeignCheckpoints: true, JournalSizeLimit: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := make(chan Pinned, 8)
+				options.OnPinned = func(pinned Pinned) {
+					told <- pinned
+					panic("OnPinned")
+				}
+				db := openBatch(t, options)
+				pinned(t, db, func() { <-told })
+				withoutRuns(db)
+			})
+		})
+	}
+}
+
 func TestCheckpoint_InMemoryDoesNothing(t *testing.T) {
 	db, err := OpenMemory(t.Context(), Options{})
 	require.NoError(t, err)

@@ -37,7 +37,14 @@ func (cp *checkpointer) look(c *connection) {
 
 // watch is a run: it takes the writer for a moment, so that its release looks at the log, and tells Options.OnPinned if that is due.
 func (cp *checkpointer) watch() {
+	ended := false
+	defer func() {
+		if !ended {
+			cp.exited(nil) // no checkpoint has failed
+		}
+	}()
 	err := cp.onWriter(newAgent(context.Background(), "look at the log"), cp.database.note("OnPinned"), func(context.Context, *connection) error { return nil })
+	ended = true
 	size := cp.size()
 	cp.mu.Lock()
 	cp.running = false
@@ -59,9 +66,7 @@ func (cp *checkpointer) watch() {
 	cp.mu.Lock()
 	cp.tracker.wal.Pinned = pinned.Reader
 	cp.mu.Unlock()
-	if tell := cp.database.options.OnPinned; tell != nil {
-		tell(*pinned)
-	}
+	cp.tellPinned(pinned)
 }
 
 // noteForeign notes a log that another program moves and empties. It returns after what time to look again; 0: there is no need to.

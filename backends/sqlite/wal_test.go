@@ -4,12 +4,15 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/headpond/headpond/internal/agent"
+	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -313,6 +316,88 @@ func TestCheckpointer_LimitCheckpoints(t *testing.T) {
 		assert.Zero(t, db.Stats().WAL.Size, "it was over its limit")
 		assert.Equal(t, before, asked.Load())
 	})
+}
+
+// A function of Options that panics in a run, where no caller could recover, or that ends the run's goroutine, costs that run alone:
+// the next one comes, and a log past its limit is emptied.
+func TestCheckpointer_OutlivesFunctionsThatDoNotReturn(t *testing.T) {
+	for ending, end := range map[string]func(){"a panic": func() { panic("in a run") }, "runtime.Goexit": runtime.Goexit} {
+		for hook, limit := range map[string]func() (done func(), ok bool){
+			"LimitCheckpoints": func() (func(), bool) { end(); return func() {}, true },
+			"its done":         func() (func(), bool) { return end, true },
+		} {
+			t.Run(hook+", "+ending, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var calls, told atomic.Int32
+					db := openBatch(t, Options{JournalSizeLimit: 100_000,
+						LimitCheckpoints: func() (func(), bool) {
+							if calls.Add(1) == 1 {
+								return limit()
+							}
+							return func() {}, true
+						},
+						Observer: func(pool.Inspector) pool.Tap {
+							return pool.Tap{End: func(_ context.Context, event pool.Event) {
+								if event.Op == pool.Checkpoint && event.Err != nil {
+									told.Add(1)
+									assert.ErrorContains(t, event.Err, "Options.LimitCheckpoints panicked: in a run")
+								}
+							}}
+						}})
+					<-time.After(checkpointDelay + time.Millisecond)
+					synctest.Wait()
+					assert.EqualValues(t, 1, calls.Load())
+					assert.EqualValues(t, 1, db.Stats().WAL.Failed)
+					assert.Equal(t, ending == "a panic", told.Load() == 1)
+					<-time.After(checkpointDelay)
+					synctest.Wait()
+					assert.EqualValues(t, 2, calls.Load(), "the next run has come")
+					assert.EqualValues(t, 1, db.Stats().WAL.Failed)
+					wal := db.Stats().WAL
+					assert.Equal(t, wal.Pages, wal.Moved)
+					require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error {
+						return run(conn, "CREATE TABLE large (x); INSERT INTO large VALUES (randomblob(200000))")
+					}))
+					synctest.Wait()
+					assert.Zero(t, db.Stats().WAL.Size)
+				})
+			})
+		}
+	}
+}
+
+// Whatever ends the goroutine of a run, be it one that only looks at the log of another program: there is a next one.
+func TestCheckpointer_OutlivesTheGoroutineOfARun(t *testing.T) {
+	for name, options := range map[string]Options{
+		"a run":  {},
+		"a look": {ForeignCheckpoints: true, JournalSizeLimit: 1, PinnedAfter: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := make(chan Pinned, 10)
+				options.OnPinned = func(pinned Pinned) { told <- pinned }
+				db := openBatch(t, options)
+				cp := &db.checkpointer
+				var runs atomic.Int32
+				use := cp.onWriter
+				cp.onWriter = func(ctx context.Context, note *agent.Note, do func(ctx context.Context, c *connection) error) error {
+					if runs.Add(1) == 1 {
+						runtime.Goexit()
+					}
+					return use(ctx, note, do)
+				}
+				<-time.After(3 * checkpointDelay)
+				synctest.Wait()
+				assert.Greater(t, runs.Load(), int32(1))
+				if options.ForeignCheckpoints {
+					assert.Len(t, told, 1)
+					assert.Zero(t, db.Stats().WAL.Failed, "it makes no checkpoint")
+				} else {
+					assert.EqualValues(t, 1, db.Stats().WAL.Failed)
+				}
+			})
+		})
+	}
 }
 
 // Without any run, each commit moves what it can once the log has 1000 pages: the log starts over, and stays small.

@@ -2,6 +2,8 @@ package pool_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -385,4 +387,17 @@ func TestClose_WakesAllThatWait(t *testing.T) {
 		callers.Wait()
 		assert.Zero(t, time.Since(began))
 	})
+}
+
+func TestClose_ADetachThatCallsGoexitEndsNoCaller(t *testing.T) {
+	p := counting(t, pool.Options{Observer: func(pool.Inspector) pool.Tap { return pool.Tap{Detach: runtime.Goexit} }})
+	for range 2 {
+		closed := errors.New("Close did not return")
+		var caller sync.WaitGroup
+		caller.Go(func() {
+			assert.NotPanics(t, func() { closed = p.Close(context.Background()) })
+		})
+		caller.Wait()
+		assert.NoError(t, closed)
+	}
 }

@@ -100,7 +100,8 @@ func New[T any](hooks resource.Hooks[T], options Options) (*Pool[T], error) {
 	}
 	if options.Observer != nil {
 		tap := SafeTap(options.Observer(p))
-		p.tap, p.detach = &tap, sync.OnceFunc(tap.Detach)
+		var once sync.Once // sync.OnceFunc would panic if tap.Detach calls runtime.Goexit, at every Close
+		p.tap, p.detach = &tap, func() { once.Do(func() { apart(tap.Detach) }) }
 	}
 	return p, nil
 }

@@ -71,11 +71,11 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s%v, with %s; destroyed when they come back", prefix, e.Err, e.held())
 	case e.Op == Close:
 		return fmt.Sprintf("%s%v, with %s", prefix, e.Err, e.held())
-	case errors.Is(e.Err, ErrAcquireTimeout):
+	case e.Err == ErrAcquireTimeout: // one of another pool, in a hook or as the cause of ctx's end, has a text that says which
 		return fmt.Sprintf("%sno resource within %v%s%s%s", prefix, round(e.Waited), e.spent(), e.cause(), figures())
 	case e.Waited > 0:
 		return fmt.Sprintf("%sno resource within %v%s: %v%s%s", prefix, round(e.Waited), e.spent(), e.Err, e.cause(), figures())
-	case errors.Is(e.Err, ErrSaturated):
+	case e.Err == ErrSaturated:
 		return prefix + e.Err.Error() + figures()
 	case errors.Is(e.Err, ErrUnavailable) && e.Stats.Suspended:
 		return prefix + e.Err.Error() + e.advice()

@@ -223,3 +223,54 @@ func TestErrors_TheCauseOfACancelIsKept(t *testing.T) {
 		assert.Equal(t, time.Millisecond, p.Stats().WaitTime, "the failed ones included")
 	})
 }
+
+// TestErrors_OfAnotherPoolInAHookAreToldAsSuch has hooks that acquire from a pool which has nothing to give.
+func TestErrors_OfAnotherPoolInAHookAreToldAsSuch(t *testing.T) {
+	for inner, options := range map[string]pool.Options{
+		`headpond/pool "inner": acquire: no resource within 500ms (1 of 1 held, `:           {AcquireTimeout: time.Second / 2}, // sooner than CheckTimeout
+		`headpond/pool "inner": acquire: wait queue is full (MaxWaiters) (1 of 1 held, 1 w`: {AcquireTimeout: time.Hour, MaxWaiters: 1},
+	} {
+		for want, change := range map[string]func(*resource.Hooks[*fake.Value], func(context.Context) error){
+			"prepare: ": func(h *resource.Hooks[*fake.Value], fail func(context.Context) error) {
+				h.Prepare = func(ctx context.Context, _ *fake.Value) error { return fail(ctx) }
+			},
+			"construct: ": func(h *resource.Hooks[*fake.Value], fail func(context.Context) error) {
+				h.Construct = func(ctx context.Context) (*fake.Value, error) { return nil, fail(ctx) }
+			},
+			"check: none of 2 values was good, the last one: ": func(h *resource.Hooks[*fake.Value], fail func(context.Context) error) {
+				h.Check = func(ctx context.Context, _ *fake.Value) error { return fail(ctx) }
+			},
+		} {
+			t.Run(want+inner, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					options := options
+					options.Name, options.MaxSize = "inner", 1
+					p, _ := newPool(t, options)
+					held := acquire(t, p)
+					if options.MaxWaiters > 0 {
+						go func() { acquire(t, p).Release() }()
+						synctest.Wait()
+					}
+					outer, _ := newPool(t, pool.Options{Name: "outer", MaxSize: 1, Policy: resource.Policy{CheckAfterIdle: -1}}, func(h *resource.Hooks[*fake.Value]) {
+						change(h, func(ctx context.Context) error {
+							_, err := p.Acquire(ctx)
+							return err
+						})
+					})
+					_, err := outer.Acquire(t.Context())
+					assert.ErrorContains(t, err, `headpond/pool "outer": `+want+inner)
+					assert.NotContains(t, err.Error(), "0 of 1 held", "the outer one's figures are not asked for")
+					held.Release()
+				})
+			})
+		}
+	}
+}
+
+func TestErrors_ACauseThatIsTheTimeoutOfAnotherPoolIsKept(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(&pool.Error{Pool: "other", Op: pool.Acquire, Err: pool.ErrAcquireTimeout})
+	p, _ := newPool(t, pool.Options{Name: "orders"})
+	_, err := p.Acquire(ctx)
+	assert.ErrorContains(t, err, `headpond/pool "orders": acquire: context canceled: headpond/pool "other": acquire: no resource within 0s`)
+}

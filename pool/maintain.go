@@ -46,6 +46,7 @@ func (p *Pool[T]) maintainNow() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.again = true
 	if p.scheduled && p.ctx.Err() == nil && p.upkeep != nil {
 		p.upkeep.Reset(0)
 	}
@@ -56,25 +57,37 @@ func (p *Pool[T]) maintainNow() {
 func (p *Pool[T]) maintain() {
 	p.maintaining <- struct{}{}
 	defer func() { <-p.maintaining }()
-	p.pending.Store(false)
+	p.mu.Lock()
+	p.again = false
+	p.mu.Unlock()
+	p.pending.Store(true) // until it is known that nothing is: what is begun here may end at once
+	more := false
 	if p.options.LeakAfter > 0 {
 		p.reportLeaks()
 	}
 	if p.ctx.Err() == nil {
-		p.retireIdle()
-		p.checkIdle()
+		retiring := p.retireIdle()
+		more = p.checkIdle() || retiring
+	}
+	if !more {
+		p.pending.Store(false)
 	}
 	p.mu.Lock()
-	p.scheduled = false
-	p.mu.Unlock()
-	p.maintainLater()
+	defer p.mu.Unlock()
+	if p.scheduled = len(p.live) > 0 && p.ctx.Err() == nil; p.scheduled {
+		next := p.every
+		if more && p.again { // what it waits for is over already
+			next = 0
+		}
+		p.upkeep.Reset(next)
+	}
 }
 
 // retireIdle destroys the idle values that have reached a limit. What MinIdle keeps may be idle for as long as it likes.
-func (p *Pool[T]) retireIdle() {
+func (p *Pool[T]) retireIdle() (more bool) {
 	policy := p.options.Policy
 	if policy.MaxLifetime == 0 && policy.MaxIdleTime == 0 {
-		return
+		return false
 	}
 	now := p.now()
 	reason := func(e *entry[T]) resource.Reason { return policy.Retire(e.info(now)) }
@@ -82,22 +95,18 @@ func (p *Pool[T]) retireIdle() {
 		why := reason(e)
 		return why != resource.None && (spare || why != resource.MaxIdleTime)
 	})
-	if more {
-		p.pending.Store(true)
-	}
 	for _, e := range taken {
 		p.destroy(e, reason(e))
 	}
+	return more
 }
 
 // checkIdle has an idle value checked that was neither released nor checked for Policy.CheckEvery.
-func (p *Pool[T]) checkIdle() {
+func (p *Pool[T]) checkIdle() (more bool) {
 	every := p.options.Policy.CheckEvery
 	if every <= 0 || p.hooks.Check == nil {
-		return
+		return false
 	}
 	now := p.now()
-	if p.gate.CheckIdle(func(e *entry[T]) bool { return now-e.good >= every }) {
-		p.pending.Store(true) // there may be another one
-	}
+	return p.gate.CheckIdle(func(e *entry[T]) bool { return now-e.good >= every })
 }

@@ -129,6 +129,46 @@ func TestCheckEvery(t *testing.T) {
 	})
 }
 
+// TestCheckEvery_ASlowCheckDelaysTheNextOneNoLonger has maintenance look while a check is under way.
+func TestCheckEvery_ASlowCheckDelaysTheNextOneNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var checks atomic.Int64
+		p, _ := newPool(t, pool.Options{
+			MaxSize: 2, MaintainEvery: 30 * time.Second, Policy: resource.Policy{CheckEvery: time.Hour, CheckAfterIdle: 2 * time.Hour, CheckTimeout: time.Minute},
+		}, func(h *resource.Hooks[*fake.Value]) {
+			h.Check = func(context.Context, *fake.Value) error {
+				if checks.Add(1) == 1 {
+					<-time.After(40 * time.Second)
+				}
+				return nil
+			}
+		})
+		require.NoError(t, p.Warm(t.Context(), 2))
+		<-time.After(time.Hour + 45*time.Second)
+		assert.EqualValues(t, 2, checks.Load(), "the second one begins when the first one is over")
+	})
+}
+
+// TestCheckEvery_ChecksAllThatAreDueOneAfterTheOther has checks that are over before maintenance has seen them begin.
+func TestCheckEvery_ChecksAllThatAreDueOneAfterTheOther(t *testing.T) {
+	const values = 1000
+	synctest.Test(t, func(t *testing.T) {
+		var checks atomic.Int64
+		p, _ := newPool(t, pool.Options{
+			MaxSize: values, MaintainEvery: 30 * time.Second, Policy: resource.Policy{CheckEvery: time.Hour, CheckAfterIdle: 2 * time.Hour},
+		}, func(h *resource.Hooks[*fake.Value]) {
+			h.Check = func(context.Context, *fake.Value) error {
+				checks.Add(1)
+				return nil
+			}
+		})
+		require.NoError(t, p.Warm(t.Context(), values))
+		<-time.After(time.Hour + 10*time.Second) // and 20 seconds before the next time that somebody looks
+		synctest.Wait()
+		assert.EqualValues(t, values, checks.Load())
+	})
+}
+
 func TestEvictIf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := counting(t, pool.Options{MaxSize: 5})

@@ -51,6 +51,7 @@ type Pool[T any] struct {
 	live      map[uint64]*entry[T]
 	upkeep    *time.Timer // of maintain; nil if nothing needs it
 	scheduled bool        // upkeep will fire, or maintain runs
+	again     bool        // maintainNow was called since maintain began
 
 	pending     atomic.Bool   // maintain waits for something: see maintainNow
 	maintaining chan struct{} // has a place for maintain while it runs

@@ -67,11 +67,14 @@ func (g *Gate[V]) TakeIf(chosen func(V) bool) (taken []V) {
 
 // CheckIdle has one idle value checked of which due says true, the longest idle ones first: it is counted in checking until Checked,
 // and then idle again at its place. It takes none while another is being checked, and not the last idle one while a caller waits.
-// due is called with the lock held.
-func (g *Gate[V]) CheckIdle(due func(V) bool) bool {
+// more reports that others may be due when the check that is under way is over. due is called with the lock held.
+func (g *Gate[V]) CheckIdle(due func(V) bool) (more bool) {
 	g.mu.Lock()
 	defer g.unlock()
-	if g.closed || g.checking > 0 || len(g.idle) == 1 && g.firstLocked() != nil {
+	if g.checking > 0 {
+		return true
+	}
+	if g.closed || len(g.idle) == 1 && g.firstLocked() != nil {
 		return false
 	}
 	for i, value := range g.idle {

@@ -401,6 +401,27 @@ func TestMinIdle_StartsWithTryAcquire(t *testing.T) {
 	})
 }
 
+// TestMinIdle_IsRefilledWhileTheEvictedAreDestroyed has a Destroy that takes its time, and slots that are free.
+func TestMinIdle_IsRefilledWhileTheEvictedAreDestroyed(t *testing.T) {
+	for name, evict := range map[string]func(*pool.Pool[*fake.Value]){
+		"Evict":   func(p *pool.Pool[*fake.Value]) { p.Evict() },
+		"EvictIf": func(p *pool.Pool[*fake.Value]) { p.EvictIf(func(*fake.Value, resource.Info) bool { return true }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := newPool(t, pool.Options{MaxSize: 5, MinIdle: 2}, func(h *resource.Hooks[*fake.Value]) { slow(h, pool.Destroy) })
+				acquire(t, p).Release()
+				synctest.Wait()
+				require.Equal(t, 3, p.Stats().Idle)
+				evict(p)
+				synctest.Wait()
+				assert.Equal(t, 2, p.Stats().Idle)
+				assert.Equal(t, 3, p.Stats().Destroying)
+			})
+		})
+	}
+}
+
 // TestMinIdle_IsRefilledByEvent looks at the very instant after each event: no time passes.
 // Answers jackc/pgx#969, djc/bb8#224.
 func TestMinIdle_IsRefilledByEvent(t *testing.T) {

@@ -62,6 +62,7 @@ func (g *Gate[V]) TakeIf(chosen func(V) bool) (taken []V) {
 	}
 	g.idle = kept
 	g.destroying += len(taken)
+	g.settleLocked() // for MinIdle
 	return taken
 }
 

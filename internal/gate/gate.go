@@ -229,7 +229,9 @@ func (g *Gate[V]) Evict(begin func()) (stale []V) {
 	g.mu.Lock()
 	defer g.unlock()
 	begin()
-	return g.clearLocked()
+	stale = g.clearLocked()
+	g.settleLocked() // for MinIdle
+	return stale
 }
 
 // Resize sets the maximum and returns the idle values that have to be destroyed for it, and Gone told.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 )
@@ -21,7 +22,7 @@ const maxLabel = 64
 func WithLabel(ctx context.Context, label string) context.Context {
 	for i, runes := 0, 0; i < len(label); runes++ {
 		if runes == maxLabel {
-			label = label[:i]
+			label = strings.Clone(label[:i]) // the rest may be large, and a lease is held for long
 			break
 		}
 		_, size := utf8.DecodeRuneInString(label[i:])

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/headpond/headpond/pool"
 	"github.com/stretchr/testify/assert"
@@ -108,4 +109,11 @@ func TestHolders_AnErrorNamesTheLongest(t *testing.T) {
 			lease.Release()
 		}
 	})
+}
+
+func TestLabel_ThatIsCutKeepsNothingOfTheRest(t *testing.T) {
+	long := strings.Repeat("a", 100)
+	label := pool.LabelOf(pool.WithLabel(t.Context(), long))
+	require.Len(t, label, 64)
+	assert.NotSame(t, unsafe.StringData(long), unsafe.StringData(label))
 }

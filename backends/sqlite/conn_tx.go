@@ -164,11 +164,16 @@ func (c *connection) readTransaction(ctx context.Context, use func(ctx context.C
 			c.rollBack() // an interrupt may come between two statements
 		}
 	}
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly {
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly && !errors.As(err, new(errorElsewhere)) {
 		return discardAgain(fmt.Errorf("in Read, which does not write: use Write: %w", err), discard)
 	}
 	return discardAgain(c.explain(ctx, err), discard)
 }
+
+// errorElsewhere is the error of a function that writes to another database, as to a copy: it is no matter of Read and Write.
+type errorElsewhere struct{ error }
+
+func (e errorElsewhere) Unwrap() error { return e.error }
 
 // explain returns err as that of ctx, as asContextError does, or as pool.ErrClosed if Close interrupted what ran, or waited for a lock.
 func (c *connection) explain(ctx context.Context, err error) error {

@@ -67,7 +67,8 @@ func (db *DB) backup(ctx context.Context, path string, options BackupOptions) (e
 	if err := db.mayBackupTo(path); err != nil {
 		return err
 	}
-	name, remove, err := temporary(ctx, path, db.mode())
+	mode := db.mode()
+	name, remove, err := temporary(ctx, path, mode|0o600) // SQLite opens it to write it, whatever becomes of it
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (db *DB) backup(ctx context.Context, path string, options BackupOptions) (e
 			return err
 		}
 	}
-	if err := syncFile(ctx, name); err != nil {
+	if err := syncFile(ctx, name, mode); err != nil {
 		return err
 	}
 	if err := publish(name, path); err != nil {
@@ -184,6 +185,11 @@ func (db *DB) copyTo(ctx context.Context, name string, progress func(done, total
 		if _, _, err := c.query(ctx, "SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil {
 			return err
 		}
+		defer func() {
+			if err != nil { // it has begun to read the database: what it can't write from here on is the copy
+				err = errorElsewhere{err}
+			}
+		}()
 		copied, err := raw.Open(name, sqlite.OpenReadWrite)
 		if err != nil {
 			return err

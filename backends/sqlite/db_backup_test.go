@@ -180,7 +180,7 @@ func TestSyncFileTakesAwayWhatItGaveUp(t *testing.T) {
 		if n%2 == 0 {
 			go cancel()
 		}
-		err := syncFile(ctx, name)
+		err := syncFile(ctx, name, 0o600)
 		cancel()
 		if err == nil {
 			synced = append(synced, name)

@@ -115,15 +115,16 @@ func publish(name, path string) error {
 	return os.Rename(name, path)
 }
 
-// syncFile syncs a file that no connection of this process has open: closing it would drop the locks of those.
+// syncFile gives a file its mode, by which nobody need be able to write it any more, and syncs it.
+// No connection of this process has the file open: closing it would drop the locks of those.
 // If ctx ends before, it returns, and the file is gone as soon as the disk is done with it.
-func syncFile(ctx context.Context, name string) error {
+func syncFile(ctx context.Context, name string, mode fs.FileMode) error {
 	file, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	synced := make(chan error, 1)
-	go func() { synced <- errors.Join(file.Sync(), file.Close()) }()
+	go func() { synced <- errors.Join(file.Chmod(mode), file.Sync(), file.Close()) }()
 	select {
 	case err := <-synced:
 		return err

@@ -57,7 +57,7 @@ func (d *database) createNew(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := syncFile(toTheEnd, name); err != nil { // with SyncOff it was not
+	if err := syncFile(toTheEnd, name, d.options.FileMode); err != nil { // with SyncOff it was not
 		return d.openError(Writer, "create", err)
 	}
 	if ctx.Err() != nil { // what it interrupts may have been over

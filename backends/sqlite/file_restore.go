@@ -84,7 +84,7 @@ func (d *database) adopt(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return syncFile(ctx, name)
+	return syncFile(ctx, name, d.options.FileMode)
 }
 
 // exists reports whether there is something at path.

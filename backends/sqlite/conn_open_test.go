@@ -320,3 +320,40 @@ func TestOpenFollowsLinks(t *testing.T) {
 	_, err := newDatabase(loop, Options{}).open(t.Context(), Writer)
 	require.Error(t, err)
 }
+
+// A link that leads nowhere yet leads where the system takes it, whatever links are on the way: the file is made there, and nowhere else.
+func TestOpen_MakesTheFileWhereALinkLeads(t *testing.T) {
+	home := t.TempDir()
+	for _, below := range []string{"real/deep", "real/data", "data", "absolute"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(home, below), 0o700))
+	}
+	if onWindows || !symlink(t, "real/deep", filepath.Join(home, "link")) {
+		t.Skip("the system takes link/.. for nothing")
+	}
+	for name, target := range map[string]string{
+		"one.db":   "../data/one.db",
+		"two.db":   "three.db", // a link to a link
+		"three.db": "../data/two.db",
+		"four.db":  filepath.Join(home, "link") + "/../data/four.db",
+		"five.db":  filepath.Join(home, "absolute", "five.db"),
+		"six.db":   "six.new.db",
+	} {
+		require.True(t, symlink(t, target, filepath.Join(home, "real", "deep", name)))
+	}
+	for name, want := range map[string]string{
+		"one.db": "real/data/one.db", "two.db": "real/data/two.db", "four.db": "real/data/four.db",
+		"five.db": "absolute/five.db", "six.db": "real/deep/six.new.db",
+	} {
+		db, err := Open(t.Context(), filepath.Join(home, "link", name), Options{})
+		if !assert.NoError(t, err, name) {
+			continue
+		}
+		assert.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "CREATE TABLE t (x)") }))
+		assert.FileExists(t, filepath.Join(home, want))
+		require.NoError(t, db.Close(t.Context()))
+	}
+	assert.Empty(t, files(t, filepath.Join(home, "data", "x")), "where no link leads")
+	require.True(t, symlink(t, "nowhere/app.db", filepath.Join(home, "app.db")))
+	_, err := Open(t.Context(), filepath.Join(home, "app.db"), Options{})
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}

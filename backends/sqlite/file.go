@@ -73,9 +73,11 @@ func linkTarget(path string) (string, error) {
 			return path, nil // no link
 		}
 		if !filepath.IsAbs(link) {
-			link = filepath.Join(filepath.Dir(path), link)
+			link = filepath.Dir(path) + string(filepath.Separator) + link // Join would take link/.. for nothing
 		}
-		path = link
+		if path, err = withoutLinks(link); err != nil {
+			return "", err
+		}
 	}
 	return "", errors.New("too many levels of symbolic links")
 }

@@ -2,14 +2,18 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/headpond/headpond/backends/sqlite/internal/raw"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"zombiezen.com/go/sqlite"
 )
 
 // missesARow is a database with an index that misses a row, which no read of the table notices.
@@ -100,6 +104,57 @@ func TestBackupWith_VerifyHearsCtx(t *testing.T) {
 	}})
 	assert.ErrorIs(t, err, errBank)
 	assert.Empty(t, files(t, copied))
+}
+
+// endsWhen is a ctx that has ended as soon as ended says so.
+type endsWhen struct {
+	context.Context
+	ended func() bool
+}
+
+func (e endsWhen) Err() error {
+	if e.ended() {
+		return context.Canceled
+	}
+	return nil
+}
+
+func init() {
+	// write FILE: write to the database without waiting for a lock.
+	children["write"] = func(args []string) error {
+		conn, err := raw.Open(args[0], sqlite.OpenReadWrite)
+		if err != nil {
+			return err
+		}
+		conn.SetBusyTimeout(0)
+		return errors.Join(run(conn, "INSERT INTO t VALUES (1)"), raw.Close(conn))
+	}
+}
+
+// Who opens the copy as soon as it has its name keeps its locks on it, even if ctx ends before the other name is gone.
+func TestBackup_ClosesNothingThatHasTheNameOfTheCopy(t *testing.T) {
+	db := openBatch(t, Options{})
+	require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "CREATE TABLE t (x)") }))
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	var conn *Conn
+	ctx := endsWhen{context.WithoutCancel(t.Context()), func() bool {
+		if _, err := os.Stat(copied); conn != nil || err != nil {
+			return conn != nil
+		}
+		var err error
+		conn, err = raw.Open(copied, sqlite.OpenReadWrite)
+		require.NoError(t, err)
+		require.NoError(t, run(conn, "BEGIN EXCLUSIVE"))
+		return true
+	}}
+	require.NoError(t, db.BackupWith(ctx, copied, BackupOptions{ReadOnlyMedia: true})) // a journal whose locks are on the file itself
+	require.NotNil(t, conn, "ctx was asked when the copy had its name")
+	defer func() { require.NoError(t, raw.Close(conn)) }()
+	assert.Equal(t, []string{"copy.db"}, files(t, copied))
+	time.Sleep(10 * time.Millisecond) // what is closed is closed by a goroutine
+	output, err := child(t, "write", copied).CombinedOutput()
+	assert.Error(t, err, "another process writes under the lock")
+	assert.Contains(t, string(output), "database is locked")
 }
 
 // The name of one of the database's own files is found by what is there, however it is spelled.

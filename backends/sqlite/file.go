@@ -105,10 +105,15 @@ func temporary(ctx context.Context, path string, mode fs.FileMode) (name string,
 	return name, remove, nil
 }
 
-// publish gives the file its name, unless there is something of that name.
+// publish gives the file its name in place of the one that it has, unless there is something of that name.
+// The other name goes at once, and without being opened: whoever has the file open by now would lose its locks.
 func publish(name, path string) error {
 	err := os.Link(name, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
+	if err == nil {
+		_ = os.Remove(name)
+		return nil
+	}
+	if errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if _, err := os.Lstat(path); err == nil { // a file system without links

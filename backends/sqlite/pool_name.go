@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -73,8 +74,8 @@ func (p *poolName) parseURI(name string) error {
 	if err != nil {
 		return err
 	}
-	for key, all := range values {
-		if err := p.set(key, all[len(all)-1]); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(values)) { // in one order: vfs, the last, has a say in what cache says
+		if err := p.set(key, values[key][len(values[key])-1]); err != nil {
 			return err
 		}
 	}
@@ -104,7 +105,7 @@ func (p *poolName) set(key, value string) error {
 		if value != "memdb" {
 			return refused
 		}
-		p.memory, p.shared = true, strings.HasPrefix(p.path, "/")
+		p.memory, p.shared = true, p.shared || strings.HasPrefix(p.path, "/")
 	default:
 		return refused
 	}

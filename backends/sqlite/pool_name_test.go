@@ -45,6 +45,25 @@ func TestPoolName_OfAFile(t *testing.T) {
 	}
 }
 
+// What SQLite shares is shared, in whatever order the parameters come: a database of memdb whose name begins with a slash,
+// and one with cache=shared.
+func TestPoolName_OfMemdb(t *testing.T) {
+	for name, want := range map[string]poolName{
+		"file:/x?vfs=memdb&cache=private": {path: "/x", memory: true, shared: true},
+		"file:/x?cache=private&vfs=memdb": {path: "/x", memory: true, shared: true},
+		"file:x?vfs=memdb&cache=shared":   {path: "x", memory: true, shared: true},
+		"file:x?cache=shared&vfs=memdb":   {path: "x", memory: true, shared: true},
+		"file:x?vfs=memdb&cache=private":  {path: "x", memory: true},
+		"file:x?vfs=memdb":                {path: "x", memory: true},
+	} {
+		for range 20 { // the parameters are in a map
+			got, err := parsePoolName(name, 0)
+			require.NoError(t, err, name)
+			require.Equal(t, want, got, name)
+		}
+	}
+}
+
 // A pool does with the file what the flags say.
 func TestNewPool_Flags(t *testing.T) {
 	file := path(t)

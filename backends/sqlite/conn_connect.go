@@ -30,7 +30,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	generation := d.generation.Load()
 	conn, err := raw.Open(path, flags)
 	if err != nil {
-		return nil, d.openError(mode, "connect", d.explainOpen(path, mode, err))
+		return nil, d.openError(mode, "connect", d.explainOpen(ctx, path, mode, err))
 	}
 	c := &connection{Handle: raw.New(conn), conn: conn, mode: mode, database: d, file: file, generation: generation, waitsForLocks: true}
 	if err := c.Attach(c); err != nil {
@@ -62,7 +62,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 			if invalidates(sqlite.ErrCode(err)) {
 				d.invalidate(c) // a connection that is open may not notice
 			}
-			err = d.explainOpen(path, mode, c.explain(ctx, notDatabase(err)))
+			err = d.explainOpen(ctx, path, mode, c.explain(ctx, notDatabase(err)))
 			ended = true
 			c.closeUnused(ctx)
 			return nil, d.openError(mode, step.name, err)

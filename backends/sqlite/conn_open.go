@@ -22,12 +22,12 @@ func (d *database) open(ctx context.Context, mode Mode) (*connection, error) {
 	if d.memory {
 		return d.connect(ctx, d.path, mode, nil)
 	}
-	file, err := d.look(mode)
+	file, err := d.look(ctx, mode)
 	if errors.Is(err, ErrNoFile) && mode == Writer && !d.wasOpened() && !d.noCreate {
 		if err := d.create(ctx); err != nil {
 			return nil, err // an OpenError
 		}
-		file, err = d.look(mode)
+		file, err = d.look(ctx, mode)
 	}
 	if err != nil {
 		return nil, d.openError(mode, "look", err)

@@ -150,6 +150,10 @@ func (db *DB) verifyCopy(ctx context.Context, name string) error {
 		return err
 	}
 	c, err := db.database.connect(ctx, name, Reader, file)
+	var ofDatabase *OpenError // whose text names the database
+	if errors.As(err, &ofDatabase) {
+		err = fmt.Errorf("check the copy: %s: %w", ofDatabase.Step, ofDatabase.Err)
+	}
 	if err != nil {
 		return err
 	}
@@ -192,7 +196,7 @@ func (db *DB) copyTo(ctx context.Context, name string, progress func(done, total
 		}()
 		copied, err := raw.Open(name, sqlite.OpenReadWrite)
 		if err != nil {
-			return err
+			return db.database.explainOpen(ctx, name, Writer, err)
 		}
 		defer func() { err = errors.Join(err, raw.Close(copied)) }()
 		// The file is not in use until it is complete, and synced as a whole.

@@ -49,6 +49,44 @@ func TestBackupWith_VerifyFindsWhatIsBroken(t *testing.T) {
 	require.NoError(t, db.Backup(t.Context(), copied, nil), "without it nobody looks")
 }
 
+// What is wrong with the copy is said of the copy.
+func TestBackupWith_VerifyCantOpenTheCopy(t *testing.T) {
+	refuse := false
+	db := openBatch(t, Options{Setup: func(context.Context, *Conn) error {
+		if refuse {
+			return errBank
+		}
+		return nil
+	}})
+	require.NoError(t, db.Ping(t.Context()))
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	fails := func(options BackupOptions) error {
+		options.Verify = true
+		err := db.BackupWith(t.Context(), copied, options)
+		require.Error(t, err)
+		assert.ErrorContains(t, err, "backup to "+copied+": check the copy: ")
+		assert.NotContains(t, err.Error(), db.database.path)
+		assert.Empty(t, files(t, copied))
+		return err
+	}
+	refuse = true
+	assert.ErrorIs(t, fails(BackupOptions{}), errBank)
+	refuse = false
+	err := fails(BackupOptions{Progress: func(done, total int) {
+		if done < total {
+			return
+		}
+		made, err := filepath.Glob(filepath.Join(filepath.Dir(copied), temporaryPattern))
+		require.NoError(t, err)
+		require.Len(t, made, 1)
+		file, err := os.OpenFile(made[0], os.O_RDWR, 0)
+		require.NoError(t, err)
+		_, err = file.WriteAt([]byte("this is no database"), 0)
+		require.NoError(t, errors.Join(err, file.Close()))
+	}})
+	assert.ErrorIs(t, err, ErrNotDatabase)
+}
+
 // Each option alone and both, of a file and in memory: the copy is whole, and opens with what is beside it.
 func TestBackupWith_Options(t *testing.T) {
 	collation := Options{Setup: func(_ context.Context, conn *Conn) error {

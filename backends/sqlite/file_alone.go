@@ -1,18 +1,22 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/headpond/headpond/internal/ctxerr"
 )
 
 // A file that can be reached by another name has another log there: SQLite looks for the log beside the name that it was given.
 // What one process has committed is in the log of its name, and a process that uses the other name neither sees it nor keeps it.
 
 // checkAlone returns an error if the file at path, which is about to be opened for writing, has another name, or another one elsewhere.
-func checkAlone(path string) error {
+// It waits for a name that is about to go, until ctx ends.
+func checkAlone(ctx context.Context, path string) error {
 	path = resolved(path)
 	if mounted(path) {
 		return fmt.Errorf("%w: mount the directory that it is in", ErrMounted)
@@ -26,7 +30,9 @@ func checkAlone(path string) error {
 		if try == tries { // a process that is making the file has two names for it, for a moment
 			return fmt.Errorf("%w: it has %d: remove the others, or copy the file", ErrHardLinks, names)
 		}
-		time.Sleep(pause)
+		if !sleep(pause, ctx.Done(), nil) {
+			return ctxerr.Ended(ctx)
+		}
 	}
 }
 

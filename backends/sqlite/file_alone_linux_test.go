@@ -36,6 +36,18 @@ func TestOpen_NamesHardLinks(t *testing.T) {
 	require.NoError(t, db.Close(t.Context()))
 }
 
+// Open waits for a moment whether the other name goes, but not when ctx has ended.
+func TestOpen_HearsCtxWhileAFileHasTwoNames(t *testing.T) {
+	file := path(t)
+	closed(t, file)
+	require.NoError(t, os.Link(file, filepath.Join(t.TempDir(), "hard.db")))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errBank)
+	_, err := Open(ctx, file, Options{})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.ErrorIs(t, err, errBank)
+}
+
 // A process that was killed while it made the file has left another name of it, which nothing opens.
 func TestOpen_TakesNoTemporaryNameForAHardLink(t *testing.T) {
 	file := path(t)

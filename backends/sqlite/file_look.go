@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,13 +14,13 @@ import (
 
 // look looks at what is at the path, without opening it:
 // a descriptor that is closed drops the locks of every connection in this process.
-func (d *database) look(mode Mode) (os.FileInfo, error) {
+func (d *database) look(ctx context.Context, mode Mode) (os.FileInfo, error) {
 	file, err := os.Stat(d.path)
 	switch {
 	case err == nil && !file.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: %v", ErrNotFile, file.Mode().Type())
 	case err == nil && mode == Writer && !d.wasOpened():
-		return file, errors.Join(d.checkAccess(mode), checkAlone(d.path))
+		return file, errors.Join(d.checkAccess(mode), checkAlone(ctx, d.path))
 	case err == nil:
 		return file, d.checkAccess(mode)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR): // Windows says the former of a path below a file
@@ -57,7 +58,7 @@ func (d *database) checkAccess(mode Mode) error {
 const longestPath = 512
 
 // explainOpen adds why SQLite could not open a file, or could not write it, of which it says no more than that.
-func (d *database) explainOpen(path string, mode Mode, err error) error {
+func (d *database) explainOpen(ctx context.Context, path string, mode Mode, err error) error {
 	switch code := sqlite.ErrCode(err); {
 	case code == sqlite.ResultIOErrLock, code == sqlite.ResultIOErrReadLock, code == sqlite.ResultIOErrSHMLock, code == sqlite.ResultIOErrSHMMap:
 		return fmt.Errorf("%w: the file system does not lock files, as some network file systems: %w", ErrNoWAL, err)
@@ -76,7 +77,7 @@ func (d *database) explainOpen(path string, mode Mode, err error) error {
 	if path != d.path {
 		return err
 	}
-	if _, why := d.look(mode); why != nil {
+	if _, why := d.look(ctx, mode); why != nil {
 		return fmt.Errorf("%w: %w", why, err)
 	}
 	directory := filepath.Dir(resolved(path))

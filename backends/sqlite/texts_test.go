@@ -112,6 +112,10 @@ func TestTexts_OfALongPath(t *testing.T) {
 	_, err := Open(t.Context(), filepath.Join(directory, "app.db"), Options{})
 	assert.ErrorContains(t, err, "SQLite takes fewer than 512, with what it adds for a log")
 	assert.Equal(t, ResultCantOpen, ErrCode(err).ToPrimary())
+	db := openBatch(t, Options{})
+	err = db.Backup(t.Context(), filepath.Join(directory, "copy.db"), nil)
+	assert.ErrorContains(t, err, "SQLite takes fewer than 512, with what it adds for a log")
+	assert.Equal(t, ResultCantOpen, ErrCode(err).ToPrimary())
 	assert.Empty(t, files(t, filepath.Join(directory, "app.db")))
 }
 
@@ -119,7 +123,7 @@ func TestTexts_OfALongPath(t *testing.T) {
 func TestTexts_OfAFileSystemWithoutLocks(t *testing.T) {
 	d := newDatabase(path(t), Options{})
 	for _, code := range []ResultCode{ResultIOErrLock, ResultIOErrReadLock, ResultIOErrSHMLock, ResultIOErrSHMMap} {
-		err := d.explainOpen(d.path, Writer, code.ToError())
+		err := d.explainOpen(t.Context(), d.path, Writer, code.ToError())
 		assert.ErrorIs(t, err, ErrNoWAL)
 		assert.Equal(t, code, ErrCode(err))
 	}

@@ -59,7 +59,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	c.SetBusyHandler()
 	for _, step := range c.steps(path) {
 		if err := step.do(ctx); err != nil {
-			if invalidates(sqlite.ErrCode(err)) {
+			if path == d.path && invalidates(sqlite.ErrCode(err)) { // a copy that is broken says nothing of those of the database
 				d.invalidate(c) // a connection that is open may not notice
 			}
 			err = d.explainOpen(ctx, path, mode, c.explain(ctx, notDatabase(err)))

@@ -49,7 +49,7 @@ func TestBackupWith_VerifyFindsWhatIsBroken(t *testing.T) {
 	require.NoError(t, db.Backup(t.Context(), copied, nil), "without it nobody looks")
 }
 
-// What is wrong with the copy is said of the copy.
+// What is wrong with the copy is said of the copy, and says nothing of the connections to the database.
 func TestBackupWith_VerifyCantOpenTheCopy(t *testing.T) {
 	refuse := false
 	db := openBatch(t, Options{Setup: func(context.Context, *Conn) error {
@@ -59,6 +59,7 @@ func TestBackupWith_VerifyCantOpenTheCopy(t *testing.T) {
 		return nil
 	}})
 	require.NoError(t, db.Ping(t.Context()))
+	generation := db.database.generation.Load()
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	fails := func(options BackupOptions) error {
 		options.Verify = true
@@ -67,6 +68,7 @@ func TestBackupWith_VerifyCantOpenTheCopy(t *testing.T) {
 		assert.ErrorContains(t, err, "backup to "+copied+": check the copy: ")
 		assert.NotContains(t, err.Error(), db.database.path)
 		assert.Empty(t, files(t, copied))
+		assert.Equal(t, generation, db.database.generation.Load(), "the others go on")
 		return err
 	}
 	refuse = true

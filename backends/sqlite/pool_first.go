@@ -86,12 +86,13 @@ var errNotReady = errors.New("the database is being opened, or has not been aske
 // attempt opens the database once, and tells of the outcome.
 func (f *firstOpen) attempt() {
 	var err error
-	catch.Run(func() { err = f.open() }, func(ending catch.Ending) {
+	step, who := "connect", "a function of Options, such as Setup,"
+	catch.Run(func() { err = f.open(&step, &who) }, func(ending catch.Ending) {
 		switch {
 		case ending.Exited():
-			err = f.database.openError(Writer, "Setup", errors.New("it called runtime.Goexit"))
+			err = f.database.openError(Writer, step, fmt.Errorf("%s called runtime.Goexit", who))
 		case !ending.Returned:
-			err = f.database.openError(Writer, "Setup", fmt.Errorf("it panicked: %v", ending.Value))
+			err = f.database.openError(Writer, step, fmt.Errorf("%s panicked: %v", who, ending.Value))
 		}
 		f.end(err)
 	})
@@ -104,6 +105,7 @@ func (f *firstOpen) end(err error) {
 	f.done, f.err, f.running = err == nil, err, nil
 	f.mu.Unlock()
 	close(running)
+	defer swallow() // no caller is there to recover: the process would end
 	if err != nil {
 		f.onError(err)
 	} else {
@@ -111,17 +113,33 @@ func (f *firstOpen) end(err error) {
 	}
 }
 
-// open opens the database, and brings its schema up to date.
-func (f *firstOpen) open() error {
+// open opens the database, and brings its schema up to date. If it does not return, step and who say what it was doing,
+// and whose function may have ended it.
+func (f *firstOpen) open(step, who *string) error {
 	c, err := f.database.open(f.ctx, Writer)
 	if err != nil {
 		return err
 	}
-	f.onStart()
+	f.start(c, step, who)
 	if _, err = f.database.migrate(f.ctx, c); err != nil || !f.database.memory || !f.keep(c) {
 		return errors.Join(err, c.close(f.ctx))
 	}
 	return nil
+}
+
+// start tells that the migrations are about to start. If that does not return, the connection is closed.
+func (f *firstOpen) start(c *connection, step, who *string) {
+	started := false
+	defer func() {
+		if !started {
+			c.closeUnused(f.ctx)
+		}
+	}()
+	before := *who
+	*step, *who = "migrate", "OnStartMigrate"
+	f.onStart()
+	*who = before
+	started = true
 }
 
 // keep keeps the connection open, unless the pool is closed.

@@ -23,11 +23,12 @@ type MigrationPoolOptions struct {
 	Options // as [NewPool] has them. Schema must be nil
 
 	// OnStartMigrate is called when a connection was opened, before the migrations: once for each try. nil: nothing is called.
+	// If it panics, or calls runtime.Goexit, the try has failed.
 	OnStartMigrate func()
-	// OnReady is called once, when the schema is up to date. nil: nothing is called.
+	// OnReady is called once, when the schema is up to date. A panic in it is swallowed. nil: nothing is called.
 	OnReady func()
-	// OnError is called with the error of each try that failed, and with that of options that can't be right. nil: nothing is called;
-	// Take returns the error all the same.
+	// OnError is called with the error of each try that failed, and with that of options that can't be right. A panic in it is swallowed.
+	// nil: nothing is called; Take returns the error all the same.
 	OnError func(err error)
 }
 
@@ -45,7 +46,10 @@ func NewMigrationPool(name string, schema sqlitemigration.Schema, options Migrat
 	}
 	if p.err != nil {
 		if options.OnError != nil {
-			go options.OnError(p.err)
+			go func() {
+				defer swallow()
+				options.OnError(p.err)
+			}()
 		}
 		return p
 	}

@@ -208,14 +208,53 @@ func TestMigrationPool_TriesAgain(t *testing.T) {
 
 // A Setup that panics, or ends its goroutine, ends no more than the try.
 func TestMigrationPool_SetupThatPanics(t *testing.T) {
-	for want, fail := range map[string]func(){"it panicked: setup": func() { panic("setup") }, "it called runtime.Goexit": runtime.Goexit} {
+	for want, fail := range map[string]func(){"panicked: setup": func() { panic("setup") }, "called runtime.Goexit": runtime.Goexit} {
 		told := make(chan error, 1)
 		p := NewMigrationPool(":memory:", oneTable, MigrationPoolOptions{
 			Options: Options{Setup: func(context.Context, *Conn) error { fail(); return errors.New("never") }},
 			OnError: func(err error) { told <- err },
 		})
-		assert.ErrorContains(t, <-told, "Setup: "+want)
+		assert.ErrorContains(t, <-told, "connect: a function of Options, such as Setup, "+want)
 		assert.ErrorContains(t, p.CheckHealth(), want)
+		require.NoError(t, p.Close())
+	}
+}
+
+// So does an OnStartMigrate; the connection that was opened for the try is closed, and the error blames nobody else.
+func TestMigrationPool_OnStartMigrateThatPanics(t *testing.T) {
+	for want, fail := range map[string]func(){"panicked: start": func() { panic("start") }, "called runtime.Goexit": runtime.Goexit} {
+		for _, name := range []string{path(t), ":memory:"} {
+			told := make(chan error, 4)
+			p := NewMigrationPool(name, oneTable, MigrationPoolOptions{OnStartMigrate: fail, OnError: func(err error) { told <- err }})
+			assert.ErrorContains(t, <-told, "migrate: OnStartMigrate "+want)
+			_, err := p.Take(t.Context())
+			assert.ErrorContains(t, err, "migrate: OnStartMigrate "+want)
+			assert.Empty(t, p.pool.database.live, "no connection is left")
+			require.NoError(t, p.Close())
+		}
+	}
+}
+
+// The functions are called where no caller could recover.
+func TestMigrationPool_OnReadyAndOnErrorMayPanic(t *testing.T) {
+	told := make(chan string, 1)
+	ready := NewMigrationPool(":memory:", oneTable, MigrationPoolOptions{OnReady: func() {
+		told <- "ready"
+		panic("OnReady")
+	}})
+	conn, err := ready.Take(t.Context())
+	require.NoError(t, err)
+	ready.Put(conn)
+	assert.Equal(t, "ready", <-told)
+	onError := func(err error) {
+		told <- err.Error()
+		panic("OnError")
+	}
+	failing := NewMigrationPool(t.TempDir()+"/missing/app.db", oneTable, MigrationPoolOptions{OnError: onError})
+	assert.Contains(t, <-told, ErrNoDirectory.Error())
+	invalid := NewMigrationPool("", oneTable, MigrationPoolOptions{OnError: onError})
+	assert.Contains(t, <-told, "the path is empty")
+	for _, p := range []*MigrationPool{ready, failing, invalid} {
 		require.NoError(t, p.Close())
 	}
 }

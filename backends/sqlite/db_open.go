@@ -18,7 +18,7 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 	return newDB(ctx, newDatabase(path, options))
 }
 
-func newDB(ctx context.Context, files *database) (db *DB, err error) {
+func newDB(ctx context.Context, files *database) (*DB, error) {
 	mode := Writer
 	if files.options.ReadOnly {
 		mode = Reader
@@ -26,19 +26,25 @@ func newDB(ctx context.Context, files *database) (db *DB, err error) {
 	if files.invalid != nil {
 		return nil, files.openError(mode, "options", files.invalid)
 	}
-	db = &DB{database: files, reading: files.note("Read"), writing: files.note("Write")}
+	db := &DB{database: files, reading: files.note("Read"), writing: files.note("Write")}
 	db.batches.init(files)
 	db.checkpointer.init(files, db.onWriter)
 	db.kept.db = db
+	var err error
 	if db.readers, err = db.pool(Reader); err != nil {
 		return nil, err
 	}
+	opened := false
+	defer func() {
+		if !opened { // an error, or a function of Options has panicked, or called runtime.Goexit
+			_ = db.closePools(context.Background()) // no connection is out
+		}
+	}()
 	switch {
 	case files.memory:
 		db.writer = db.readers
 	case mode == Writer:
 		if db.writer, err = db.pool(Writer); err != nil {
-			_ = db.closePools(context.Background()) // no connection is open
 			return nil, err
 		}
 	}
@@ -55,9 +61,9 @@ func newDB(ctx context.Context, files *database) (db *DB, err error) {
 		}
 	}
 	if err := db.start(ctx, mode); err != nil {
-		_ = db.closePools(context.Background()) // no connection is out
 		return nil, err
 	}
+	opened = true
 	files.doubt.own()
 	return db, nil
 }

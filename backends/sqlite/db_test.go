@@ -400,6 +400,53 @@ func TestAnOpenThatIsCancelledLeavesNothingOpen(t *testing.T) {
 	}
 }
 
+// An Open that does not return, for a function of Options that panics or exits, leaves nothing open: the observer is told of each pool's end.
+func TestAnOpenThatPanicsLeavesNothingOpen(t *testing.T) {
+	for ending, end := range map[string]func(){"panic": func() { panic("in Open") }, "runtime.Goexit": runtime.Goexit} {
+		for hook, options := range map[string]Options{
+			"Setup":    {Setup: func(context.Context, *Conn) error { end(); return nil }},
+			"Restore":  {Restore: func(context.Context, string) error { end(); return nil }},
+			"Baseline": {Schema: counters, Baseline: func(context.Context, *Conn) (int, error) { end(); return 0, nil }},
+			"Observer": {}, // the second time
+		} {
+			both(t, func(t *testing.T, memory bool) {
+				if memory && hook != "Setup" {
+					return // it is not called, or not again
+				}
+				file := path(t)
+				if hook == "Baseline" {
+					db, err := Open(t.Context(), file, Options{})
+					require.NoError(t, err)
+					require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "CREATE TABLE t (x)") }))
+					require.NoError(t, db.Close(t.Context()))
+				}
+				attached, pools := 0, 0
+				options.Observer = func(pool.Inspector) pool.Tap {
+					if pools++; hook == "Observer" && pools == 2 {
+						end()
+					}
+					attached++
+					return pool.Tap{Detach: func() { attached-- }}
+				}
+				var all sync.WaitGroup
+				all.Go(func() {
+					defer func() { _ = recover() }()
+					if memory {
+						_, _ = OpenMemory(context.Background(), options)
+					} else {
+						_, _ = Open(context.Background(), file, options)
+					}
+					t.Error("Open has returned")
+				})
+				all.Wait()
+				assert.NotZero(t, pools)
+				assert.Zero(t, attached, "%s, %s", hook, ending)
+				assert.Zero(t, descriptors(t, filepath.Dir(file)))
+			})
+		}
+	}
+}
+
 func TestMigrationThatTaints(t *testing.T) {
 	db, err := Open(t.Context(), path(t), Options{Schema: &sqlitemigration.Schema{
 		Migrations:       []string{"CREATE TABLE t (x); CREATE TEMP TABLE u (x)"},

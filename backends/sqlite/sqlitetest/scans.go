@@ -2,6 +2,7 @@ package sqlitetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/headpond/headpond/backends/sqlite"
+	"github.com/headpond/headpond/pool"
 )
 
 // NoFullScans fails the test at its end for every statement that was run on db and scans the whole of a table,
@@ -19,6 +21,7 @@ import (
 // The statements of migrations are not among them, those that ran before the call are.
 // db must see its statements, as one of [Open] and [OpenMemory] does; another needs
 // sqlite.Options.SlowAfter or OnStatement. Otherwise the test fails at once.
+// db must be open still at the test's end, as one is that [CloseAtEnd] closes: otherwise the test fails, since SQLite can't be asked.
 func NoFullScans(t testing.TB, db *sqlite.DB, except ...string) {
 	t.Helper()
 	if db.Statements() == nil {
@@ -26,6 +29,13 @@ func NoFullScans(t testing.TB, db *sqlite.DB, except ...string) {
 	}
 	t.Cleanup(func() {
 		t.Helper()
+		if err := db.Read(context.Background(), func(context.Context, *sqlite.Conn) error { return nil }); err != nil { // no plan could be had
+			if errors.Is(err, pool.ErrClosed) {
+				err = errors.New("the database is closed already: let CloseAtEnd close it")
+			}
+			t.Errorf("headpond/sqlitetest: NoFullScans: %v", err)
+			return
+		}
 		for _, s := range db.Statements() {
 			excepted := slices.ContainsFunc(except, func(text string) bool { return strings.Contains(s.Text, text) })
 			if excepted || len(s.Text) > 7 && strings.EqualFold(s.Text[:7], "EXPLAIN") {

@@ -108,3 +108,19 @@ func TestNoFullScans_NeedsStatements(t *testing.T) {
 		}
 	}
 }
+
+// Of a database that can't be asked any more nothing is known: that is said, and not taken for a good end.
+func TestNoFullScans_OfADatabaseThatIsClosed(t *testing.T) {
+	for name, open := range opens {
+		r := recorder{TB: t}
+		r.run(func() {
+			db := open(&r, shop)
+			sqlitetest.NoFullScans(&r, db)
+			assert.NoError(t, db.Read(t.Context(), func(_ context.Context, conn *sqlite.Conn) error {
+				return sqlitex.ExecuteTransient(conn, "SELECT * FROM orders WHERE item=1", nil)
+			}))
+			assert.NoError(t, db.Close(context.Background()))
+		})
+		assert.Equal(t, []string{"headpond/sqlitetest: NoFullScans: the database is closed already: let CloseAtEnd close it"}, r.errors, name)
+	}
+}

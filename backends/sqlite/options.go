@@ -115,7 +115,8 @@ type Options struct {
 	// Close leaves the log beside the file. [DB.Checkpoint] returns [ErrForeignCheckpoints].
 	// OnPinned is called if the log has been larger than JournalSizeLimit for PinnedAfter: that program may have stopped.
 	// A database that Setup attaches is not meant: its log is moved with commits, as ever, and is left by Close.
-	// All processes that write the file must leave it alone. It is an error with OpenMemory and NewPool. Defaults to false.
+	// All processes that write the file must leave it alone. It is an error with OpenMemory, NewPool and the pragma wal_checkpoint in Pragmas.
+	// Defaults to false.
 	ForeignCheckpoints bool
 
 	// Restore brings back the database from where it was copied to. Open calls it if there is no file at the path, before it makes one,
@@ -297,6 +298,9 @@ func (o Options) validate() error {
 	for i, pragma := range o.Pragmas {
 		if err := pragma.validate(fmt.Sprintf("Options.Pragmas[%d]", i)); err != nil {
 			return err
+		}
+		if o.ForeignCheckpoints && strings.EqualFold(pragma.Name, "wal_checkpoint") {
+			return fmt.Errorf("Options.Pragmas[%d] is wal_checkpoint: with ForeignCheckpoints another program alone moves the log", i)
 		}
 	}
 	return validateSchema(o.Schema)

@@ -86,6 +86,8 @@ func TestForeignCheckpoints_IsAnError(t *testing.T) {
 	assert.ErrorContains(t, err, "Options.ForeignCheckpoints is true: a database in memory has no log")
 	_, err = NewPool(path(t), options)
 	assert.ErrorContains(t, err, "Options.ForeignCheckpoints is true: NewPool does not watch the log")
+	_, err = Open(t.Context(), path(t), Options{ForeignCheckpoints: true, Pragmas: []Pragma{{"WAL_checkpoint", "TRUNCATE"}}})
+	assert.ErrorContains(t, err, "Options.Pragmas[0] is wal_checkpoint: with ForeignCheckpoints")
 
 	db := openBatch(t, options)
 	_, err = db.Checkpoint(t.Context())

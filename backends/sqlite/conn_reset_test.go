@@ -420,8 +420,36 @@ func TestSetupIsTheBaseline(t *testing.T) {
 	s.conn.Limit(sqlite.LimitVariableNumber, 1)
 	require.NoError(t, s.reset(t.Context()))
 	assert.EqualValues(t, 99, s.conn.Limit(sqlite.LimitVariableNumber, -1))
-	do(t, s.conn, "INSERT INTO mine.m VALUES (1); INSERT INTO tt VALUES (1)")
+	do(t, s.conn, "INSERT INTO mine.m VALUES (1); SELECT * FROM tt")
 	require.NoError(t, s.reset(t.Context()))
+}
+
+// So are the rows of its temporary tables: those that a borrower writes cost the connection, and no other borrower sees them.
+func TestSetupIsTheBaseline_OfRowsInTemporaryTables(t *testing.T) {
+	for _, mode := range []Mode{Writer, Reader} {
+		for _, write := range []string{"INSERT INTO session VALUES ('alice')", "UPDATE session SET who='alice'", "DELETE FROM temp.session"} {
+			t.Run(mode.String()+", "+write, func(t *testing.T) {
+				db := open(t, false, Options{Readers: 1, Setup: func(_ context.Context, conn *Conn) error {
+					return run(conn, "CREATE TEMP TABLE session (who); INSERT INTO session VALUES ('nobody')")
+				}})
+				use := db.Write
+				if mode == Reader {
+					use = db.Read
+				}
+				see := func() {
+					require.NoError(t, use(t.Context(), func(_ context.Context, conn *Conn) error {
+						assert.Equal(t, "nobody", get(t, conn, "SELECT group_concat(who) FROM session"))
+						return nil
+					}))
+				}
+				see()
+				require.NoError(t, use(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, write) }))
+				see()
+				found := db.Stats().Found
+				assert.EqualValues(t, 1, found[FoundTemp])
+			})
+		}
+	}
 }
 
 // The statement cache is bounded.

@@ -19,7 +19,7 @@ func (c *connection) Authorize(op sqlite.OpType, name string, argument bool, dat
 	return true
 }
 
-// taintOf reports whether a statement that does op, which changes more than rows, leaves something on the connection
+// taintOf reports whether a statement that does op, which changes more than rows of the file, leaves something on the connection
 // that a release can't undo, and of which kind.
 // name and argument are the first two of op's arguments as sqlite3_set_authorizer lists them.
 func taintOf(op sqlite.OpType, name string, argument bool, database string) (FindingKind, bool) {
@@ -34,7 +34,7 @@ func taintOf(op sqlite.OpType, name string, argument bool, database string) (Fin
 	case sqlite.OpAlterTable:
 		return FoundTemp, strings.EqualFold(name, "temp")
 	}
-	return FoundTemp, strings.EqualFold(database, "temp") // CREATE TABLE temp.t is no OpCreateTempTable
+	return FoundTemp, strings.EqualFold(database, "temp") // CREATE TABLE temp.t is no OpCreateTempTable; so are rows of Setup's tables
 }
 
 // harmlessPragmas are those whose argument is no setting of the connection:

@@ -154,7 +154,8 @@ type Options struct {
 
 	// Setup is called with every new connection, after its pragmas:
 	// to register functions and collations, to attach databases.
-	// What it does is the baseline to which the connection comes back at every release.
+	// What it does is the baseline to which the connection comes back at every release;
+	// a borrower that writes rows of a temporary table of Setup's costs the connection, and the next one has a new table.
 	// It must leave no transaction and no statement open, and must not undo what Open promises: what the fields above and Pragmas set,
 	// the journal mode, the busy handler, the authorizer. That is looked at when it returns, and is an error that names the pragma.
 	// If it panics, the connection is closed. Its ctx is that of [resource.Hooks]' Construct.

@@ -74,7 +74,10 @@ func (h *Handle) Install() error {
 	lib.Xsqlite3_wal_hook(h.tls, h.db, function(walHook), at)
 	lib.Xsqlite3_rollback_hook(h.tls, h.db, function(rollbackHook), at)
 	lib.Xsqlite3_progress_handler(h.tls, h.db, stepsBetween, function(progressHandler), at)
-	h.cell.installed = 1
+	h.cell.installed, h.cell.temp = 1, 0
+	if h.Settings().Temp {
+		h.cell.temp = 1
+	}
 	h.SetAuthorizer()
 	h.GuardFunctions()
 	h.cell.schema = h.SchemaStamp()

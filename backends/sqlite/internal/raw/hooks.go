@@ -17,7 +17,8 @@ type Events interface {
 	// Progress is called now and then while a statement runs: every 10,000 steps of it.
 	Progress()
 
-	// Authorize is called when a statement is prepared that does more than read and write rows.
+	// Authorize is called when a statement is prepared that does more than read and write rows,
+	// or that writes rows of the temporary database, if that had tables when Install was called: those are to stay as they were.
 	// name is the first argument of op as sqlite3_set_authorizer lists them, argument whether there is a second one.
 	// It returns whether the statement is allowed.
 	Authorize(op sqlite.OpType, name string, argument bool, database string) bool
@@ -74,6 +75,7 @@ type cell struct {
 	calls     int32  // Events.Calls is called
 	asks      int32  // Events.MayCommit is called
 	installed int32  // Events.Authorize is called
+	temp      int32  // also for rows of the temporary database: there was something in it at Install
 	schema    uint64 // schemaStamp after the last commit
 	db        uintptr
 }
@@ -204,8 +206,12 @@ func authorizer(_ *libc.TLS, at uintptr, op int32, first, second, database, _ ui
 		return lib.SQLITE_OK
 	}
 	switch op {
-	case lib.SQLITE_SELECT, lib.SQLITE_INSERT, lib.SQLITE_UPDATE, lib.SQLITE_DELETE:
+	case lib.SQLITE_SELECT:
 		return lib.SQLITE_OK
+	case lib.SQLITE_INSERT, lib.SQLITE_UPDATE, lib.SQLITE_DELETE:
+		if c.temp == 0 || libc.GoString(database) != "temp" {
+			return lib.SQLITE_OK
+		}
 	case lib.SQLITE_FUNCTION:
 		if c.calls != 0 {
 			if events, ok := eventsAt(at); ok {

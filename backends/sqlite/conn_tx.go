@@ -143,7 +143,13 @@ func asRolledBack(err error, method string) error {
 func (c *connection) readTransaction(ctx context.Context, use func(ctx context.Context, conn *Conn) error) error {
 	if c.database.memory { // whose one connection can write
 		c.SetQueryOnly(true)
-		defer c.SetQueryOnly(false)
+		c.RefuseCommits(true) // PRAGMA query_only=0 undoes the former; a COMMIT of nothing is not refused
+		defer func() {
+			if !c.Closed() { // otherwise there is no memory of SQLite's any more that could be set
+				c.RefuseCommits(false)
+				c.SetQueryOnly(false)
+			}
+		}()
 	}
 	if err := c.noteFailure(c.Run(raw.Begin)); err != nil {
 		return c.explain(ctx, err)
@@ -164,10 +170,19 @@ func (c *connection) readTransaction(ctx context.Context, use func(ctx context.C
 			c.rollBack() // an interrupt may come between two statements
 		}
 	}
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly && !errors.As(err, new(errorElsewhere)) {
+	if c.wroteInRead(err) {
 		return discardAgain(fmt.Errorf("in Read, which does not write: use Write: %w", err), discard)
 	}
 	return discardAgain(c.explain(ctx, err), discard)
+}
+
+// wroteInRead reports whether err is what SQLite says of a write in Read.
+func (c *connection) wroteInRead(err error) bool {
+	code := sqlite.ErrCode(err)
+	if code.ToPrimary() != sqlite.ResultReadOnly && !(c.database.memory && code == sqlite.ResultConstraintCommitHook) {
+		return false
+	}
+	return !errors.As(err, new(errorElsewhere))
 }
 
 // errorElsewhere is the error of a function that writes to another database, as to a copy: it is no matter of Read and Write.

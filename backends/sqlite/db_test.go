@@ -141,6 +141,23 @@ func TestRead_AWriteFailsAtOnce(t *testing.T) {
 	})
 }
 
+// In memory Read has the one connection, which can write: nor does it if the function undoes what forbids that.
+func TestRead_InMemoryCommitsNothing(t *testing.T) {
+	for _, script := range []string{
+		"PRAGMA query_only=0; " + increment,
+		"PRAGMA query_only=0; " + increment + "; COMMIT",
+		"COMMIT; PRAGMA query_only=0; " + increment,
+	} {
+		db := open(t, true, Options{})
+		err := db.Read(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, script) })
+		assert.ErrorContains(t, err, "in Read, which does not write: use Write", script)
+		assert.Equal(t, "0", count(t, db))
+		require.NoError(t, db.Read(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, "COMMIT; BEGIN; SELECT * FROM counter") }))
+		require.NoError(t, db.Write(t.Context(), func(_ context.Context, conn *Conn) error { return run(conn, increment) }))
+		assert.Equal(t, "1", count(t, db))
+	}
+}
+
 // Answers rails/rails#51958, launchbadge/sqlx#459, pocketbase/pocketbase#1187.
 func TestWrite_WritersComeInTheirOrder(t *testing.T) {
 	db := open(t, false, Options{})

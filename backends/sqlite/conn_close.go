@@ -100,12 +100,17 @@ func (t *turns) enter(path string) (leave func()) {
 }
 
 // closeUnused closes a connection that was never handed out, with whatever Options.Setup or a migration that failed has left open on it:
-// a panic passes over what would have finalized a statement.
-func (c *connection) closeUnused(ctx context.Context) {
+// a panic passes over what would have finalized a statement. Its error is an *UnfinalizedError: a backup can't be ended here,
+// and keeps the file open. Of any other, why the connection was not handed out says more.
+func (c *connection) closeUnused(ctx context.Context) error {
 	if !c.Closed() {
 		c.FinalizeRest()
 	}
-	_ = c.close(ctx) // why it was not handed out says more
+	var unfinalized *UnfinalizedError
+	if errors.As(c.close(ctx), &unfinalized) {
+		return unfinalized
+	}
+	return nil
 }
 
 // flushReplacedWAL moves what the log has into the file that it belongs to, if another file is at the path of either:

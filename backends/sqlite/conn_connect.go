@@ -52,7 +52,7 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 	ended := false
 	defer func() {
 		if !ended { // Options.Setup has panicked, or called runtime.Goexit
-			c.closeUnused(ctx)
+			_ = c.closeUnused(ctx) // OnFinding is told
 		}
 	}()
 	c.watch(ctx)
@@ -64,7 +64,9 @@ func (d *database) connect(ctx context.Context, path string, mode Mode, file os.
 			}
 			err = d.explainOpen(ctx, path, mode, c.explain(ctx, notDatabase(err)))
 			ended = true
-			c.closeUnused(ctx)
+			if left := c.closeUnused(ctx); left != nil {
+				err = errors.Join(err, left)
+			}
 			return nil, d.openError(mode, step.name, err)
 		}
 	}

@@ -401,6 +401,26 @@ func TestBackupsKeepNoLock(t *testing.T) {
 	require.NoError(t, raw.Close(into))
 }
 
+// A connection that never served is closed, too; what can't be closed for a backup is part of why it could not be opened.
+func TestBackupsThatSetupLeavesAreReported(t *testing.T) {
+	from, err := raw.Open(":memory:", sqlite.OpenReadWrite)
+	require.NoError(t, err)
+	var left []*sqlite.Backup
+	failure := errors.New("no")
+	_, err = Open(t.Context(), path(t), Options{Setup: func(_ context.Context, conn *Conn) error {
+		backup, err := sqlite.NewBackup(from, "main", conn, "main")
+		left = append(left, backup)
+		return errors.Join(err, failure)
+	}})
+	assert.ErrorIs(t, err, failure)
+	assert.ErrorAs(t, err, new(*OpenError))
+	assert.ErrorAs(t, err, new(*UnfinalizedError))
+	for _, backup := range left {
+		require.NoError(t, backup.Close())
+	}
+	require.NoError(t, raw.Close(from))
+}
+
 // To destroy the connection would not undo what is set for the whole process.
 func TestPragmasOfTheWholeProcessAreRefused(t *testing.T) {
 	s := table(t, Options{Setup: func(_ context.Context, conn *Conn) error { return run(conn, "PRAGMA soft_heap_limit=0") }})

@@ -20,7 +20,7 @@ func (d *database) migrate(ctx context.Context, c *connection) (migrated bool, e
 	returned := false
 	defer func() {
 		if !returned { // an SQL function has panicked
-			c.closeUnused(ctx)
+			_ = c.closeUnused(ctx)
 		}
 	}()
 	migrated, err = c.migrateTo(ctx, *d.options.Schema)

@@ -132,7 +132,7 @@ func (f *firstOpen) start(c *connection, step, who *string) {
 	started := false
 	defer func() {
 		if !started {
-			c.closeUnused(f.ctx)
+			_ = c.closeUnused(f.ctx)
 		}
 	}()
 	before := *who

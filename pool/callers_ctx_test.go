@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 	"weak"
@@ -11,6 +12,7 @@ import (
 	"github.com/headpond/headpond/pool"
 	"github.com/headpond/headpond/resource"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // collected reports whether what p points to becomes garbage: not at once,
@@ -57,4 +59,44 @@ func TestThePoolKeepsNoCallersCtx(t *testing.T) {
 		assert.True(t, collected(r), "the ctx of acquire %d", i)
 	}
 	assert.Equal(t, 1, p.Stats().Idle)
+}
+
+// TestAnIdleValueKeepsNoCtxOfACallerThatGaveUp has a caller that waited for the value, and left while that was checked.
+func TestAnIdleValueKeepsNoCtxOfACallerThatGaveUp(t *testing.T) {
+	type request struct{ _ [64]byte }
+	type key struct{}
+	var leave atomic.Pointer[context.CancelFunc]
+	p, err := pool.New(resource.Hooks[int]{
+		Construct: func(context.Context) (int, error) { return 1, nil },
+		Check: func(ctx context.Context, _ int) error {
+			if cancel := leave.Swap(nil); cancel != nil {
+				(*cancel)()
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		},
+	}, pool.Options{MaxSize: 1, Policy: resource.Policy{CheckAfterIdle: -1, CheckTimeout: time.Minute}})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, p.Close(context.Background())) })
+	first, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	kept := func() weak.Pointer[request] {
+		r := new(request)
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, r))
+		failed := make(chan error)
+		go func() {
+			_, err := p.Acquire(ctx)
+			failed <- err
+		}()
+		for p.Stats().Waiting == 0 {
+			runtime.Gosched()
+		}
+		leave.Store(&cancel)
+		first.Release()
+		assert.ErrorIs(t, <-failed, context.Canceled)
+		return weak.Make(r)
+	}()
+	first = pool.Lease[int]{}
+	assert.True(t, collected(kept))
+	assert.Equal(t, 1, p.Stats().Live())
 }

@@ -15,6 +15,7 @@ func (p *Pool[T]) check(ctx context.Context, a *attempt[T], e *entry[T], now tim
 	limit, cause := p.options.Policy.CheckTimeout, error(context.DeadlineExceeded)
 	switch left := p.leftAt(a, now); {
 	case left <= 0:
+		e.waiter = nil // it has the ctx of a caller that is gone
 		p.accept(e, p.gate.GiveBack(e))
 		return nil, p.timedOut(a)
 	case left < limit:
@@ -30,9 +31,11 @@ func (p *Pool[T]) check(ctx context.Context, a *attempt[T], e *entry[T], now tim
 	if end-now < p.options.Policy.CheckTimeout {
 		switch {
 		case hasEnded(ctx):
+			e.waiter = nil
 			p.gate.Doubt(e)
 			return nil, p.gaveUp(ctx, a)
 		case p.leftAt(a, end) <= 0:
+			e.waiter = nil
 			p.gate.Doubt(e)
 			return nil, p.timedOut(a)
 		}

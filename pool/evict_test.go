@@ -134,3 +134,17 @@ func TestEvictIf_APanicInTheMiddleEvictsNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestEvictIf_TakesNothingForIdleThatWasJustInUse has a pool whose releases read no clock.
+func TestEvictIf_TakesNothingForIdleThatWasJustInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPool(t, pool.Options{})
+		<-time.After(time.Hour)
+		acquire(t, p).Release()
+		p.EvictIf(func(_ *fake.Value, info resource.Info) bool {
+			assert.Zero(t, info.Idle)
+			return info.Idle > time.Minute
+		})
+		assert.Equal(t, 1, p.Stats().Idle)
+	})
+}

@@ -96,3 +96,13 @@ func TestStats_WhatCloseDestroysIsClosedAndNotEvicted(t *testing.T) {
 		assert.EqualValues(t, 1, p.Stats().Destroyed[resource.Closed])
 	}
 }
+
+// TestWaitTime_IsThatOfCallersThatWaited has callers that pass through the queue on their way to a build of their own.
+func TestWaitTime_IsThatOfCallersThatWaited(t *testing.T) {
+	p, _ := newPool(t, pool.Options{MaxSize: 100})
+	for range 100 {
+		defer acquire(t, p).Release()
+	}
+	assert.Zero(t, p.Stats().Waited)
+	assert.Zero(t, p.Stats().WaitTime)
+}

@@ -184,7 +184,7 @@ func (g *Gate[V]) removeLocked(w *Waiter[V]) (now time.Duration) {
 		w.grant.Queued += waited
 		if w.agent {
 			g.agents.queued--
-		} else {
+		} else if w.grant.Waited { // otherwise it has only passed through
 			g.counts.WaitTime += waited
 		}
 		if g.queue.Len() == 0 {

@@ -10,24 +10,21 @@ func (g *Gate[V]) Expire(expired func(value V, spare bool) bool) (taken []V, mor
 	g.mu.Lock()
 	defer g.unlock()
 	replace := 0
-	for i := 0; i < len(g.idle); {
-		value := g.idle[i]
-		spare := len(g.idle)+g.checking > g.config.MinIdle
+	g.idle = slices.DeleteFunc(g.idle, func(value V) bool {
+		spare := len(g.idle)-len(taken)+g.checking > g.config.MinIdle
 		switch {
 		case !expired(value, spare):
-			i++
 		case spare && g.destroying >= max(1, g.max-g.live):
 			more = true
-			i++
 		case spare || g.closed:
-			g.idle = slices.Delete(g.idle, i, i+1)
 			g.destroying++
 			taken = append(taken, value)
+			return true
 		default:
 			replace++
-			i++
 		}
-	}
+		return false
+	})
 	if replace == 0 {
 		return taken, more
 	}

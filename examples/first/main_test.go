@@ -22,11 +22,7 @@ func TestNotes(t *testing.T) {
 	db := sqlitetest.Open(t, schema)
 	sqlitetest.NoFullScans(t, db)
 	service := handler(db, http.NotFoundHandler())
-	ask := func(method, path, body string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		service.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
-		return w
-	}
+	ask := func(method, path, body string) *httptest.ResponseRecorder { return answer(service, method, path, body) }
 	added := ask("POST", "/notes", "buy rope")
 	assert.Equal(t, http.StatusCreated, added.Code)
 	found := ask("GET", added.Header().Get("Location"), "")
@@ -37,10 +33,21 @@ func TestNotes(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, ask("POST", "/notes", "").Code)
 	assert.Equal(t, http.StatusBadRequest, ask("POST", "/notes", strings.Repeat("rope", 1<<15)).Code)
 	assert.Equal(t, http.StatusOK, ask("GET", "/healthz", "").Code)
+}
 
+// answer is what a service answers to a request.
+func answer(service http.Handler, method, path, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return w
+}
+
+func TestNotes_WhileItStops(t *testing.T) {
+	db := sqlitetest.Open(t, schema)
+	service := handler(db, http.NotFoundHandler())
 	require.NoError(t, db.Close(t.Context()))
 	for _, path := range []string{"/notes/1", "/healthz"} {
-		w := ask("GET", path, "")
+		w := answer(service, "GET", path, "")
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code, path)
 		assert.Equal(t, "1", w.Header().Get("Retry-After"), path)
 	}

@@ -71,7 +71,7 @@ func truth(value string) bool {
 		digits = digits[:end]
 	}
 	number, err := strconv.ParseInt(digits, base, 32)
-	return err == nil && uint8(number) != 0 // as it is there
+	return err == nil && number != 0
 }
 
 // setting is a session pragma that was set.

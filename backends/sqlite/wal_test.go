@@ -379,6 +379,7 @@ func TestCheckpointer_OutlivesTheGoroutineOfARun(t *testing.T) {
 				db := openBatch(t, options)
 				cp := &db.checkpointer
 				var runs atomic.Int32
+				cp.mu.Lock() // which a run takes before it looks
 				use := cp.onWriter
 				cp.onWriter = func(ctx context.Context, note *agent.Note, do func(ctx context.Context, c *connection) error) error {
 					if runs.Add(1) == 1 {
@@ -386,6 +387,7 @@ func TestCheckpointer_OutlivesTheGoroutineOfARun(t *testing.T) {
 					}
 					return use(ctx, note, do)
 				}
+				cp.mu.Unlock()
 				<-time.After(3 * checkpointDelay)
 				synctest.Wait()
 				assert.Greater(t, runs.Load(), int32(1))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/headpond/headpond/internal/catch"
 	"github.com/headpond/headpond/resource"
 )
 
@@ -81,4 +82,14 @@ func (p *Pool[T]) checkedAlone(e *entry[T], err error) {
 	}
 	p.accept(e, p.gate.Checked(e, err == nil))
 	p.maintainNow()
+}
+
+// hasEnded reports whether ctx has ended, or its deadline has passed, which what a Check did may notice a moment before.
+func hasEnded(ctx context.Context) bool {
+	defer catch.Swallow()
+	if ctx.Err() != nil {
+		return true
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/headpond/headpond/internal/catch"
 )
 
 // bounded returns a ctx with the values of values that ends with the pool and after timeout (negative: never).
@@ -114,7 +116,7 @@ func (c *hookContext[T]) start() context.Context {
 		}
 		parent := context.WithoutCancel(c.outer)
 		if c.linked {
-			parent = newShield(c.outer)
+			parent = catch.NewShield(c.outer)
 		}
 		c.real, c.cancel = c.pool.boundedBy(parent, max(0, c.limit-(c.pool.now()-c.began)), c.cause)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/headpond/headpond/internal/catch"
 )
 
 // labelKey is the context key of a label.
@@ -42,7 +44,7 @@ func LabelOf(ctx context.Context) string {
 
 // labelIn must not panic: the acquire that asks has its value already.
 func labelIn(ctx context.Context) (label string) {
-	defer swallow()
+	defer catch.Swallow()
 	label, _ = ctx.Value(labelKey{}).(string)
 	return label
 }

@@ -79,7 +79,7 @@ func (b *batcher) wait(ctx context.Context, use func(ctx context.Context, conn *
 		defer c.timer.Stop()
 	}
 	var err error
-	for over := c.caller.done; ; {
+	for over := c.caller.Done(); ; {
 		select {
 		case <-c.done:
 			if c.id == 0 {

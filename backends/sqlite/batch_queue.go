@@ -17,7 +17,7 @@ import (
 type call struct {
 	observation
 	ctx      context.Context // for use
-	caller   shield          // ctx, for the runner
+	caller   catch.Shield    // ctx, for the runner
 	label    string          // of ctx
 	use      func(ctx context.Context, conn *Conn) error
 	function uintptr       // use, or what it was made of
@@ -80,7 +80,7 @@ type callCounts struct {
 // push queues a call, unless as many as may wait already. If first is true, there is no runner: the caller must start one.
 func (q *callQueue) push(ctx context.Context, use func(ctx context.Context, conn *Conn) error, function uintptr, seen observation) (queued *call, first bool) {
 	records := q.records()
-	caller, label := newShield(ctx), pool.LabelOf(ctx) // before anything changes: its methods are the caller's, and may panic
+	caller, label := catch.NewShield(ctx), pool.LabelOf(ctx) // before anything changes: its methods are the caller's, and may panic
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.limit > 0 && q.queue.Len() >= q.limit {

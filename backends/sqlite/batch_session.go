@@ -75,7 +75,7 @@ func (s *writerSession) run(call *call) {
 	}
 	s.connection.ForgetChanges()
 	s.connection.keepStatements()
-	s.connection.watchUntil(call.ctx, call.caller.done)
+	s.connection.watchUntil(call.ctx, call.caller.Done())
 	catch.Run(func() { call.err = call.use(s.callContext, s.connection.conn) }, func(ending catch.Ending) { call.ending = ending })
 	if call.err != nil {
 		var discard bool

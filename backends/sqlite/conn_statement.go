@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"github.com/headpond/headpond/backends/sqlite/internal/raw"
+	"github.com/headpond/headpond/internal/catch"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -23,7 +24,7 @@ func (c *connection) describe(ran raw.Ran) Statement {
 		FullScanSteps: ran.FullScanSteps, Sorts: ran.Sorts, AutoIndexes: ran.AutoIndexes,
 	}
 	if !ran.Code.IsSuccess() {
-		run.Err = c.explain(shield{ctx: c.borrower}, codeError{ran.Code}) // inside of SQLite, which no panic may pass
+		run.Err = c.explain(catch.ShieldOf(c.borrower, nil), codeError{ran.Code}) // inside of SQLite, which no panic may pass
 	}
 	return run
 }

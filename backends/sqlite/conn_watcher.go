@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/headpond/headpond/internal/catch"
 )
 
 // watcher hears the ends of borrowers' ctxs. Only a borrower that stays for a while pays for it:
@@ -84,10 +86,10 @@ func (w *watching) listen(interrupter func() *interrupter) (heard bool) {
 		i.trigger()
 		return true
 	}
-	defer swallow()
+	defer catch.Swallow()
 	ctx := w.ctx
 	if _, ok := ctx.(interface{ AfterFunc(func()) func() bool }); !ok {
-		ctx = shield{ctx, w.done} // context.AfterFunc may ask it in a goroutine of its own
+		ctx = catch.ShieldOf(ctx, w.done) // context.AfterFunc may ask it in a goroutine of its own
 	}
 	w.stop = context.AfterFunc(ctx, i.trigger)
 	return true

@@ -105,7 +105,7 @@ func (f *firstOpen) end(err error) {
 	f.done, f.err, f.running = err == nil, err, nil
 	f.mu.Unlock()
 	close(running)
-	defer swallow() // no caller is there to recover: the process would end
+	defer catch.Swallow() // no caller is there to recover: the process would end
 	if err != nil {
 		f.onError(err)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/headpond/headpond/internal/catch"
 	"zombiezen.com/go/sqlite/sqlitemigration"
 )
 
@@ -47,7 +48,7 @@ func NewMigrationPool(name string, schema sqlitemigration.Schema, options Migrat
 	if p.err != nil {
 		if options.OnError != nil {
 			go func() {
-				defer swallow()
+				defer catch.Swallow()
 				options.OnError(p.err)
 			}()
 		}

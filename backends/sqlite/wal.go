@@ -253,7 +253,7 @@ func (cp *checkpointer) scheduleNext(done Checkpoint, mode checkpointMode) {
 // tellPinned calls Options.OnPinned, if there is something to tell. A panic in it would end the process.
 func (cp *checkpointer) tellPinned(pinned *Pinned) {
 	if tell := cp.database.options.OnPinned; tell != nil && pinned != nil {
-		defer swallow()
+		defer catch.Swallow()
 		tell(*pinned)
 	}
 }

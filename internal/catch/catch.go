@@ -1,4 +1,4 @@
-// Package catch calls functions of others, and says how the call ended:
+// Package catch calls functions and methods of others, and says how the call ended:
 // by returning, by a panic, or by [runtime.Goexit].
 package catch
 

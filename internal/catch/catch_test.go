@@ -1,10 +1,12 @@
 package catch
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -56,4 +58,31 @@ func TestRun_AllocatesNothing(t *testing.T) {
 		})
 	}))
 	assert.NoError(t, err)
+}
+
+// odd is a ctx each method of which but Done panics.
+type odd struct{ done chan struct{} }
+
+func (o odd) Done() <-chan struct{}     { return o.done }
+func (odd) Err() error                  { panic("Err") }
+func (odd) Deadline() (time.Time, bool) { panic("Deadline") }
+func (odd) Value(any) any               { panic("Value") }
+
+func TestShield(t *testing.T) {
+	done := make(chan struct{})
+	s := NewShield(odd{done})
+	assert.NoError(t, s.Err())
+	assert.Nil(t, s.Value("key"))
+	_, ok := s.Deadline()
+	assert.False(t, ok)
+	close(done)
+	assert.ErrorIs(t, s.Err(), context.Canceled)
+	cause := errors.New("over")
+	ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), odd{}, 7))
+	s = NewShield(ctx)
+	cancel(cause)
+	<-s.Done()
+	assert.Equal(t, context.Canceled, s.Err())
+	assert.Equal(t, cause, context.Cause(s))
+	assert.Equal(t, 7, s.Value(odd{}))
 }

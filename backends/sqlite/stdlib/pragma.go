@@ -1,6 +1,7 @@
 package stdlib
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,4 +136,73 @@ func runPragma(conn *sqlite.Conn, p setting) error {
 	defer func() { _ = stmt.Finalize() }()
 	_, err = stmt.Step()
 	return err
+}
+
+// setPragma remembers a session pragma, unless it is so on every session.
+func (s *session) setPragma(ctx context.Context, p setting) error {
+	h := s.held
+	if h == nil {
+		var err error
+		if h, err = s.takeReader(ctx); err != nil {
+			return err
+		}
+		defer h.release()
+	}
+	base, err := s.base.of(h.conn)
+	if err != nil {
+		return err
+	}
+	s.remember(p, base)
+	if s.held != nil {
+		return h.apply(p)
+	}
+	return nil
+}
+
+// remember notes what a session pragma is from now on, unless it is so on every session.
+func (s *session) remember(p setting, base map[string]bool) {
+	kept := s.pragmas[:0:0]
+	for _, before := range s.pragmas {
+		if before.name != p.name {
+			kept = append(kept, before)
+		}
+	}
+	if base[p.name] != p.on {
+		kept = append(kept, p)
+	}
+	s.pragmas = kept
+}
+
+// insideTransaction runs a session pragma.
+func (s *session) insideTransaction(ctx context.Context, text string, known knowledge, args *arguments, query bool) (done outcome, err error) {
+	err = s.rememberPragma(known, func() (err error) {
+		done, err = s.onHeld(ctx, text, known, args, query)
+		return err
+	})
+	return done, err
+}
+
+// rememberPragma calls run, which sets a session pragma inside a transaction, and remembers what it is after that:
+// there SQLite does not heed each of them.
+func (s *session) rememberPragma(known knowledge, run func() error) error {
+	if s.held == nil {
+		return run()
+	}
+	h := s.held
+	base, err := s.base.of(h.conn)
+	if err == nil {
+		err = run()
+	}
+	if err != nil || s.held != h {
+		return err
+	}
+	p := setting{known.name, truth(known.value)}
+	if p.name != "case_sensitive_like" { // it can't be asked, and is heeded
+		if p.on, err = askPragma(h.conn, p.name); err != nil {
+			return err
+		}
+	}
+	h.noteUndo(p.name, base)
+	s.remember(p, base)
+	return nil
 }
